@@ -19,6 +19,7 @@ from worldplan.milp.errors import InfeasibleActionSet, Remedy
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.sets.named_rows import RowGroup, Side, add_rules
+from worldplan.milp.sets.path import Path
 from worldplan.milp.solvers import Solution, SolverSettings, open_session
 from worldplan.name_lists import SHOWN, some
 
@@ -97,6 +98,10 @@ class _Filter:
         m = self._session.matrices
         self._row_lower, self._row_upper = m.row_lower.copy(), m.row_upper.copy()
         self._lower, self._upper, self._names = lower, upper, names
+        self._route = path_within(actions)
+        self._route_rules = {
+            number for number, group in enumerate(self.groups) if Remedy("moves") in group.changes
+        }
         self.asked: list[int] = np.flatnonzero((lower == 1) | (upper == 0)).tolist()
 
     def names(self, members: list[int]) -> tuple[str, ...]:
@@ -112,6 +117,8 @@ class _Filter:
         """Whether these rules can all be met; a check that runs out of time counts as feasible."""
         if self.over:
             return True
+        if self._needs_longer_route(members):
+            return False
         self._set(members)
         self._session.set_cost(np.arange(len(self._session.matrices.cost)), self._zeros())
         try:
@@ -119,6 +126,14 @@ class _Filter:
         except InfeasibleActionSet:
             return False
         return True
+
+    def _needs_longer_route(self, members: set[int]) -> bool:
+        """Whether no route that these rules allow passes all that they force in."""
+        if self._route is None or not self._route_rules & members:
+            return False
+        asked = enumerate(self.asked, start=len(self.groups))
+        forced = [each for number, each in asked if number in members and self._lower[each]]
+        return self._route.least_moves(forced) > self._route.moves
 
     @property
     def over(self) -> bool:
@@ -195,6 +210,16 @@ class _Filter:
             if way * (nearest - limit) < -1e-6:
                 return round(nearest, 6)
         return None
+
+
+def path_within(actions: ActionSet) -> Path | None:
+    """The set of routes that a set is, or holds below rules and fixed components; None if it has no
+    routes.
+    """
+    inner: object = actions
+    while not isinstance(inner, Path) and hasattr(inner, "inner"):
+        inner = inner.inner
+    return inner if isinstance(inner, Path) else None
 
 
 def conflict_of(

@@ -16,7 +16,7 @@ from scipy import sparse
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, Budget
-from worldplan.milp.sets.conflicts import conflict_of
+from worldplan.milp.sets.conflicts import conflict_of, path_within
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.sets.named_rows import RowGroup, add_rules
 from worldplan.milp.sets.solved_set import SolvedSet
@@ -99,6 +99,9 @@ class Fixed(SolvedSet):
         try:
             if self._budget is not None and not self._budget.feasible:
                 raise InfeasibleActionSet("more are fixed than the budget allows")
+            route = path_within(inner)
+            if route is not None and route.least_moves(np.flatnonzero(forced)) > route.moves:
+                raise InfeasibleActionSet("no route passes all that are forced in")
             if self._budget is None:
                 self._best(0.0)
         except InfeasibleActionSet as error:

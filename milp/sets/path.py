@@ -18,6 +18,7 @@ from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, check_size
 from worldplan.milp.sets.linear_problem import LinearProblem
 from worldplan.milp.sets.routes.chains import Block, Row, add_rows, cut_into_chains
+from worldplan.milp.sets.routes.cuts import separate_cuts
 from worldplan.milp.sets.routes.graph import (
     check_source,
     check_stations,
@@ -25,12 +26,10 @@ from worldplan.milp.sets.routes.graph import (
     named_hint,
     read_graph,
 )
-from worldplan.milp.sets.routes.tours import closed_tour, shortest_paths
+from worldplan.milp.sets.routes.tours import closed_tour, least_tour, shortest_paths
 from worldplan.milp.sets.source import SetContext, naming_files
 
 EXACT_TERMINALS = 12  # nodes of a block up to which the shortest tour is computed (Held-Karp)
-CUT_OBJECTIVES = 20  # random objectives at whose relaxed optima cuts are separated
-CUT_ROUNDS = 40  # relaxations solved for cuts in all
 
 
 @dataclass
@@ -172,10 +171,10 @@ class Path(ActionSet):
 
     def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
         _ = self._cuts  # separates them on first use
-        self._add(program, action, relaxed)
+        self.add_with_cuts(program, action, relaxed)
 
-    def _add(self, program: Program, action: Indices, relaxed: bool) -> None:
-        """Add the columns and rows, with the cuts so far.
+    def add_with_cuts(self, program: Program, action: Indices, relaxed: bool) -> None:
+        """Add the columns and rows, with the cuts that were separated so far.
 
         The auxiliary columns are: whether each node is visited (integer behind a bridge only), then
         the columns of each block.
@@ -214,28 +213,8 @@ class Path(ActionSet):
 
     @cached_property
     def _cuts(self) -> int:
-        """Separate the blocks' cuts, once; their number.
-
-        The effort is limited by rounds, not by time: the same graph has the same cuts.
-        """
-        for block in self._blocks:  # from a separation that was interrupted
-            block.cuts.clear()
-        generator, rounds = np.random.default_rng(0), 0
-        for trial in range(CUT_OBJECTIVES if any(block.junctions for block in self._blocks) else 0):
-            weights = (
-                generator.random(self.size)
-                if trial % 2
-                else generator.exponential(size=self.size) ** 2
-            )
-            while rounds < CUT_ROUNDS:
-                rounds += 1
-                solution = LinearProblem(_WithCutsSoFar(self), relaxed=True).solve(weights)
-                assert solution.x is not None
-                values = solution.x[self.size :]
-                visits = dict(zip(self._nodes.tolist(), values.tolist(), strict=False))
-                if not sum(block.separate(own, visits) for block, own in self._own(values)):
-                    break
-        return sum(len(block.cuts) for block in self._blocks)
+        """Separate the blocks' cuts, once; their number."""
+        return separate_cuts(self, self._blocks, self._nodes.tolist(), self._own)
 
     def _own(self, values: Floats) -> list[tuple[Block, Floats]]:
         """Each block with its part of the auxiliary values (columns,)."""
@@ -257,18 +236,8 @@ class Path(ActionSet):
         if len(arms) > self.budget or not self.selectable[arms].all():
             return None
         needed = self._closure(arms.tolist())
-        terminals: list[list[int]] = [[] for _ in self._blocks]
-        left = self.moves
-        for node in sorted(needed):
-            if self._block_of[node] < 0:
-                left -= 2
-            else:
-                terminals[self._block_of[node]].append(node)
-        stops = [
-            (block, [block.root, *ends])
-            for block, ends in zip(self._blocks, terminals, strict=True)
-            if ends
-        ]
+        on_bridges, stops = self._stops(needed)
+        left = self.moves - on_bridges
         tables = [self._distance[np.ix_(ends, ends)] for _, ends in stops]
         if sum(max(len(table), 2 * table[0].max()) for table in tables) > left:
             return None
@@ -287,6 +256,31 @@ class Path(ActionSet):
         if exact and any(len(table) - 1 > EXACT_TERMINALS for table in tables):
             return LinearProblem(self).complete(action)
         return None
+
+    def _stops(self, needed: set[int]) -> tuple[int, list[tuple[Block, list[int]]]]:
+        """Moves over bridges to the nodes of a closure, and its nodes in each larger block, after
+        the block's root.
+        """
+        terminals: list[list[int]] = [[] for _ in self._blocks]
+        moves = 0
+        for node in sorted(needed):
+            if self._block_of[node] < 0:
+                moves += 2
+            else:
+                terminals[self._block_of[node]].append(node)
+        pairs = zip(self._blocks, terminals, strict=True)
+        return moves, [(block, [block.root, *ends]) for block, ends in pairs if ends]
+
+    def least_moves(self, arms: Sequence[int] | Indices) -> float:
+        """A lower bound of the moves of a walk through `arms`, infinite if one is too far away; the
+        number of moves where no block has more than `EXACT_TERMINALS` nodes that are needed.
+        """
+        chosen = np.asarray(arms, np.int64)
+        if not self.selectable[chosen].all():
+            return np.inf
+        moves, stops = self._stops(self._closure(chosen.tolist()))
+        tables = (self._distance[np.ix_(ends, ends)] for _, ends in stops)
+        return moves + sum(least_tour(table, EXACT_TERMINALS) for table in tables)
 
     def _closure(self, nodes: Iterable[int]) -> set[int]:
         """The nodes and the block roots on the way to them, without the source."""
@@ -384,19 +378,3 @@ class Path(ActionSet):
     def _row(self, arm: Hashable, stop: int) -> dict[str, Any]:
         name = {"station": label_of(self.graph, arm)} if "name" in self.graph.nodes[arm] else {}
         return {"arm": arm, **name, "stop": stop}
-
-
-class _WithCutsSoFar(ActionSet):
-    """A path set with the cuts so far, while further ones are separated."""
-
-    def __init__(self, path: Path) -> None:
-        self.size, self.path = path.size, path
-
-    def add_constraints(self, program: Program, action: Indices, *, relaxed: bool = False) -> None:
-        self.path._add(program, action, relaxed)
-
-    def witness(self, action: Action, *, exact: bool = True) -> Floats | None:
-        return self.path.witness(action, exact=exact)
-
-    def explain(self, action: Action) -> list[dict[str, Any]]:
-        return self.path.explain(action)

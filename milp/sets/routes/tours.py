@@ -47,6 +47,27 @@ def closed_tour(distance: Floats, exact_up_to: int) -> tuple[float, list[int]]:
     return _length(distance, order), order
 
 
+def least_tour(distance: Floats, exact_up_to: int) -> float:
+    """A lower bound of the length of a closed tour through all nodes.
+
+    Up to a number of nodes it is the length. Beyond it, a shortest tour through some of them is a
+    bound, as a detour to a further node is never shorter in a metric; and no move is shorter than 1
+    between different nodes.
+
+    Args:
+        distance: (nodes, nodes) of a metric with distances of at least 1.
+        exact_up_to: nodes besides node 0 up to which a shortest tour is computed.
+    """
+    if len(distance) - 1 <= exact_up_to:
+        return closed_tour(distance, exact_up_to)[0]
+    chosen, nearest = [0], distance[0].copy()
+    for _ in range(exact_up_to):  # the node that is farthest from those before
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, distance[chosen[-1]])
+    some, _ = closed_tour(distance[np.ix_(chosen, chosen)], exact_up_to)
+    return max(some, float(len(distance)))
+
+
 def _length(distance: Floats, order: list[int]) -> float:
     return float(distance[order, order[1:] + order[:1]].sum())
 
