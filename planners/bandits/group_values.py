@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldplan.envs.bandits.environment import Floats, Ints
+from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.planners.bandits.joint_blocks import Block
 
 
@@ -33,27 +33,44 @@ class GroupTable:
     values: Floats
 
 
-def separable(tables: Sequence[GroupTable], shape: tuple[int, int, int]) -> tuple[Floats, Floats]:
-    """The part of group values that is a sum over arms: main effects, joint states weighed equally.
+def main_effects(table: GroupTable, values: Floats, dynamics: ArmDynamics) -> list[Floats]:
+    """The part of a group's values that is a sum over its arms: main effects, joint states weighed
+    equally.
+
+    Args:
+        table: of the group.
+        values: (steps, states of the arms one after the other, interventions) of the table.
+        dynamics: of the arms, with effects.
+
+    Returns:
+        For each arm of the group (steps, states, levels).
+    """
+    effect, strengths = dynamics.effect, dynamics.strengths
+    assert effect is not None and strengths is not None
+    axes, effects = range(1, values.ndim - 1), []
+    mean = values.mean(axis=tuple(axes))[:, None]  # (steps, 1, interventions)
+    for axis, arm in zip(axes, table.arms, strict=True):
+        own = values.mean(axis=tuple(other for other in axes if other != axis))
+        own = own - mean + mean / len(table.arms)
+        count = np.rint(strengths[arm] / effect[arm].max()).astype(int)
+        effects.append(own[:, :, count])
+    return effects
+
+
+def separable_levels(tables: Sequence[GroupTable], dynamics: ArmDynamics, rest: Floats) -> Floats:
+    """Group values as a sum over arms, (steps, arms, states, levels).
 
     Args:
         tables: of all groups.
-        shape: (horizon + 1, arms, states).
-
-    Returns:
-        The value without interventions and the gain of the most interventions, each of that shape;
-        arms that nothing reaches have zeros.
+        dynamics: of the arms.
+        rest: of that shape, values of the arms that have no group.
     """
-    base, gain = np.zeros(shape), np.zeros(shape)
+    levels = rest.copy()
     for table in tables:
-        none, most = table.values[..., 0], table.values[..., -1]
-        for into, joint in ((base, none), (gain, most - none)):
-            mean = joint.mean(axis=tuple(range(1, joint.ndim)), keepdims=True)
-            for axis, arm in enumerate(table.arms, start=1):
-                others = tuple(x for x in range(1, joint.ndim) if x != axis)
-                effect = joint.mean(axis=others, keepdims=True) - mean + mean / len(table.arms)
-                into[:, arm] = effect.reshape(len(joint), -1)
-    return base, gain
+        effects = main_effects(table, table.values, dynamics)
+        for arm, own in zip(table.arms, effects, strict=True):
+            levels[:, arm] = own
+    return levels
 
 
 def group_table(block: Block, prices: Floats, discount: float) -> GroupTable:

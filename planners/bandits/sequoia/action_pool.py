@@ -1,4 +1,6 @@
-"""Batched, approximate argmax for training: over a pool of feasible actions, or greedy."""
+"""Argmaxes for training: batched over a pool of feasible actions, greedy, or exact and remembered
+per state as in the publication.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldplan.envs.bandits.environment import BanditInstance
+from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.sets.base import Action, ActionSet
+from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.sequoia.network import QNetwork
+from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 
+STEPS = 250  # gradient steps for which an argmax is remembered
 _SHORTLIST = 48  # actions of the pool that the network evaluates
 
 
@@ -97,13 +104,14 @@ def greedy_best(network: QNetwork, actions: ActionSet, state: Tensor, left: Tens
     chosen = torch.zeros(len(state), actions.size)
     open_ = torch.as_tensor(actions.selectable).repeat(len(state), 1)
     count = torch.zeros(len(state), dtype=torch.int64)
-    value = network.tail(bias)[:, 0]
+    value = network.tail(bias)[:, 0] + _of_nothing(network, state, left, chosen)
     while open_.any():
         first = (chosen[:, None] @ weight.transpose(1, 2))[:, 0] + bias
         after = (
             network.tail(first[:, None] + weight.transpose(1, 2))[..., 0]
             + (chosen * skip).sum(1, keepdim=True)
             + skip
+            + network.beside(state, left, chosen[:, None] + torch.eye(actions.size))
         )
         best, component = after.masked_fill(~open_, -torch.inf).max(1)
         open_ &= (((best > value) | (count < actions.least)) & (count < actions.most))[:, None]
@@ -116,6 +124,61 @@ def greedy_best(network: QNetwork, actions: ActionSet, state: Tensor, left: Tens
                 count[row] += 1
                 value[row] = best[row]
     return chosen
+
+
+def _of_nothing(network: QNetwork, state: Tensor, left: Tensor, chosen: Tensor) -> Tensor | float:
+    """What is beside the neurons where nothing is chosen yet, (b,); `chosen` (b, components)."""
+    beside = network.beside(state, left, chosen[:, None])
+    return beside[:, 0] if isinstance(beside, Tensor) else beside
+
+
+class RememberedArgmax:
+    """Best actions by state and steps to go, of a network that changes.
+
+    Args:
+        instance: the feasible actions.
+        settings: argmax is "greedy" or "milp".
+        solver: of the MILPs.
+    """
+
+    def __init__(
+        self, instance: BanditInstance, settings: SequoiaSettings, solver: SolverSettings
+    ) -> None:
+        self._actions, self._settings, self._solver = instance.actions, settings, solver
+        self._memo: dict[bytes, np.ndarray] = {}
+
+    def best(self, network: QNetwork, state: Tensor, left: Tensor, step: int) -> Tensor:
+        """Actions (b, components) for states (b, arms) and steps to go (b,) at a gradient step."""
+        if step % STEPS == 0:
+            self._memo.clear()
+        keys = [row.tobytes() for row in torch.cat([state, left[:, None]], 1).numpy()]
+        new = sorted(
+            {key: place for place, key in enumerate(keys) if key not in self._memo}.values()
+        )
+        if new:
+            find = self._greedy if self._settings.argmax == "greedy" else self._exact
+            for place, action in zip(new, find(network, state[new], left[new]), strict=True):
+                self._memo[keys[place]] = action
+        return torch.as_tensor(np.stack([self._memo[key] for key in keys]), dtype=torch.float32)
+
+    def saved(self) -> list[tuple[Tensor, Tensor]]:
+        """Pairs of (arms + 1,), joint state and steps to go, and the action (components,)."""
+        return [
+            (torch.as_tensor(np.frombuffer(key, np.int64).copy()), torch.as_tensor(action))
+            for key, action in self._memo.items()
+        ]
+
+    def restore(self, saved: list[tuple[Tensor, Tensor]]) -> None:
+        """Take over the pairs that `saved` returned: (arms + 1,) and (components,) each."""
+        self._memo = {key.numpy().tobytes(): action.numpy() for key, action in saved}
+
+    def _greedy(self, network: QNetwork, state: Tensor, left: Tensor) -> list[np.ndarray]:
+        return list(greedy_best(network, self._actions, state, left).numpy())
+
+    def _exact(self, network: QNetwork, state: Tensor, left: Tensor) -> list[np.ndarray]:
+        networks = network.action_networks(state.numpy(), left.numpy())
+        solver = NetworkArgmax(networks[0], self._actions, self._solver)
+        return [solver.maximise(network).action for network in networks]
 
 
 def corners(rng: np.random.Generator, count: int, size: int) -> Tensor:

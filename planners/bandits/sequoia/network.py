@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp.networks.relu import ReluNetwork
+from worldplan.planners.bandits.sequoia.level_bends import LevelBends
 
 
 class QNetwork(nn.Module):
@@ -55,7 +56,24 @@ class QNetwork(nn.Module):
         weight, bias, skip, constant = self.given(state, left)
         first = actions @ weight.transpose(1, 2) + bias[:, None]
         value: Tensor = self.tail(first)[..., 0]
-        return value + (actions @ skip[..., None])[..., 0] + constant[:, None]
+        value = value + (actions @ skip[..., None])[..., 0] + constant[:, None]
+        return value + self.beside(state, left, actions)
+
+    def beside(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor | float:
+        """What is added to the value beside `given` and `tail`; arguments as in `forward`."""
+        return 0.0
+
+    def separable_values(self, state: Ints, left: int) -> tuple[Floats, float] | None:
+        """The value as a sum over arms, in the unit of the rewards; None if neurons reach it.
+
+        Args:
+            state: (arms,).
+            left: steps to go.
+
+        Returns:
+            Values of each arm's levels, (arms, levels), and the constant that their sum lacks.
+        """
+        return None
 
     def offset(self, left: Ints) -> Floats:
         """What is added to unit * Q with `left` (b,) steps to go, (b,)."""
@@ -78,12 +96,17 @@ class QNetwork(nn.Module):
         biases = [layer.bias.double().cpu().numpy().copy() for layer in linear]
         weights, last = (*weights[:-1], self.unit * weights[-1]), biases[-1]
         total = self.unit * (last + constant[:, None]) + self.offset(left)[:, None]
-        return [
+        plain = [
             ReluNetwork(
                 (weight[i], *weights), (bias[i], *biases[:-1], total[i]), self.unit * skip[i]
             )
             for i in range(len(weight))
         ]
+        return self._complete(plain, state, left)
+
+    def _complete(self, networks: list[ReluNetwork], state: Ints, left: Ints) -> list[ReluNetwork]:
+        """The networks with what is beside them; `state` (b, arms) and `left` (b,) of each."""
+        return networks
 
 
 def _tail(hidden: tuple[int, ...]) -> nn.Sequential:
@@ -123,6 +146,10 @@ class StateQNetwork(QNetwork):
     first-layer weights from a table by (arm, state), and its direct weight from a table by (steps
     to go, arm, state). The state is fixed when a decision is made: the function of the action is
     still a small ReLU network.
+
+    Where several interventions reach an arm, its value bends at each strength between the least and
+    the greatest (`level_bends`), by a table `bend` by (steps to go, arm, state, level). So the
+    network can begin with any values of each arm's levels.
     """
 
     effect: Tensor
@@ -147,6 +174,10 @@ class StateQNetwork(QNetwork):
         self.tail = _tail(hidden)
         nn.init.zeros_(self.tail[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.tail[-1].bias)  # type: ignore[arg-type]
+        self.bends = LevelBends.of(dynamics)
+        if self.bends is not None:
+            count = self.bends.knots.shape[1]
+            self.bend = nn.Parameter(torch.zeros(horizon + 1, arms, states, count))
 
     def given(self, state: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """As `QNetwork.given`, for states (b, arms), from the tables."""
@@ -157,17 +188,78 @@ class StateQNetwork(QNetwork):
         skip = self.direct[left[:, None], arms, state] @ self.effect
         return weight, bias, skip, self.base[left[:, None], arms, state].sum(1)
 
+    def beside(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor | float:
+        """The bends of the arms' values, (b, m); arguments as in `QNetwork.forward`."""
+        if self.bends is None:
+            return 0.0
+        slopes, dtype = self._slopes(state, left), actions.dtype
+        reach, knots = (
+            torch.as_tensor(x, dtype=dtype) for x in (self.bends.reach, self.bends.knots)
+        )
+        beyond = torch.relu((actions @ reach.T)[..., None] - knots)  # (b, m, arms, bends)
+        return (beyond * slopes[:, None]).sum((2, 3))
+
+    def _slopes(self, state: Tensor, left: Tensor) -> Tensor:
+        """Changes of slope, (b, arms, bends), for states (b, arms) and steps to go (b,)."""
+        arms, steps = torch.arange(state.shape[1]), left.clamp(0, self.horizon)[:, None]
+        slopes: Tensor = self.bend[steps, arms, state]
+        return slopes
+
     @torch.no_grad()
-    def start_from(self, base: Floats, direct: Floats) -> None:
+    def start_from(self, base: Floats, direct: Floats, levels: Floats | None = None) -> None:
         """Set the tables to a separable value.
 
         Args:
             base: (horizon + 1, arms, states) value without intervention.
             direct: (horizon + 1, arms, states) gain of the strongest level.
+            levels: (horizon + 1, arms, states, levels) value of each level, which counts instead of
+                the others where several interventions reach an arm.
         """
+        if levels is not None and self.bends is not None:
+            base, slope, bend = self.bends.pieces(levels)
+            self.base.copy_(torch.as_tensor(base))
+            self.direct.copy_(torch.as_tensor(slope))
+            self.bend.copy_(torch.as_tensor(bend))
+            return
         self.base.copy_(torch.as_tensor(base))
         strongest = self.effect.sum(1).clamp(min=1e-6)
         self.direct.copy_(torch.as_tensor(direct) / strongest[None, :, None])
+        if self.bends is not None:
+            self.bend.zero_()
+
+    @torch.no_grad()
+    def separable_values(self, state: Ints, left: int) -> tuple[Floats, float] | None:
+        """As `QNetwork.separable_values`: of a start that no training improved."""
+        last: Any = self.tail[-1]
+        if last.weight.any():
+            return None
+        seen, steps = (
+            torch.as_tensor(np.array(state))[None],
+            torch.tensor([min(left, self.horizon)]),
+        )
+        arms = torch.arange(seen.shape[1])
+        direct = self.direct[steps[:, None], arms, seen][0].double().numpy()
+        if self.bends is None:
+            values = direct[:, None] * np.array([0.0, 1.0])
+        else:
+            values = self.bends.values(direct, self._slopes(seen, steps)[0].double().numpy())
+        base = self.base[steps[:, None], arms, seen].double().sum() + last.bias.double().sum()
+        return self.unit * values, self.unit * float(base) + float(self.offset(np.array([left]))[0])
+
+    def _complete(self, networks: list[ReluNetwork], state: Ints, left: Ints) -> list[ReluNetwork]:
+        if self.bends is None:
+            return networks
+        slopes = self._slopes(torch.as_tensor(state), torch.as_tensor(left)).double().numpy()
+        return [
+            self.bends.joined(network, self.unit * slope)
+            for network, slope in zip(networks, slopes, strict=True)
+        ]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Take weights of earlier versions, whose values have no bends."""
+        if self.bends is not None:
+            state_dict.setdefault(f"{prefix}bend", torch.zeros_like(self.bend))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 NETWORKS: dict[str, Any] = {"state": StateQNetwork, "plain": PlainQNetwork}

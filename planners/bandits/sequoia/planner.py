@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldplan.envs.bandits.environment import BanditInstance
+from worldplan.envs.bandits.environment import BanditInstance, Floats
 from worldplan.milp.errors import CheckpointError
 from worldplan.milp.networks.argmax import NetworkArgmax
 from worldplan.milp.networks.relu import ReluNetwork
@@ -116,6 +116,15 @@ class SequoiaPlanner(Planner):
             WorldplanError: the observation is not one of the instance.
             SolverFailed: the solver stopped without a solution, or contradicts the networks.
         """
+        started = time.perf_counter()
+        if len(self.networks) == 1:
+            state, left = (
+                state_of(self.instance, observation),
+                steps_left_of(self.instance, observation),
+            )
+            separable = self.networks[0].separable_values(state, left)
+            if separable is not None:
+                return self._decide_linearly(*separable, started)
         return self._decide(self.action_networks(observation))
 
     def action_networks(self, observation: Any) -> list[ReluNetwork]:
@@ -130,8 +139,6 @@ class SequoiaPlanner(Planner):
 
     def _decide(self, networks: list[ReluNetwork]) -> Decision:
         started = time.perf_counter()
-        if self._is_linear(networks):
-            return self._decide_linearly(networks[0], started)
         with self._lock:
             if self._argmax is None:
                 self._argmax = NetworkArgmax(
@@ -142,25 +149,24 @@ class SequoiaPlanner(Planner):
         seconds = time.perf_counter() - started
         return Decision(best.action, best.value, best.bound, best.status, seconds, gap=best.gap)
 
-    def _is_linear(self, networks: list[ReluNetwork]) -> bool:
-        """Whether nothing of the neurons reaches the value: a start that no training improved."""
-        plain = len(networks) == 1 and self.instance.dynamics.effect is None
-        return plain and not networks[0].weights[-1].any()
+    def _decide_linearly(self, values: Floats, constant: float, started: float) -> Decision:
+        """Decide as the policy that a start stands for, which no training improved: by a program
+        without neurons, which the solver proves with less left over than its gap.
 
-    def _decide_linearly(self, network: ReluNetwork, started: float) -> Decision:
-        """Decide as the policy that the start stands for: by a program without neurons, which the
-        solver proves with less left over than its gap.
+        Args:
+            values: (arms, levels).
+            constant: that their sum lacks.
+            started: on `time.perf_counter`.
         """
         with self._lock:
             if self._linear is None:
                 self._linear = LevelMaximiser(self.instance, self.settings)
-        values = np.zeros((self.instance.dynamics.arms, 2))
-        values[:, 1] = 0.0 if network.skip is None else network.skip
         remaining = self.settings.time_limit - (time.perf_counter() - started)
-        best, base = self._linear.maximise(values, remaining), float(network.biases[-1][0])
+        best = self._linear.maximise(values, remaining)
         assert best.value is not None and best.bound is not None
         seconds = time.perf_counter() - started
-        return replace(best, value=base + best.value, bound=base + best.bound, seconds=seconds)
+        value, bound = constant + best.value, constant + best.bound
+        return replace(best, value=value, bound=bound, seconds=seconds)
 
 
 def save_network(

@@ -1,7 +1,9 @@
 """Where SEQUOIA's learning starts: the separable action values whose decisions earn most.
 
-A start is a value Q(s, n, a) = sum_j base[n, j, s_j] + gain[n, j, s_j] a_j. As the network begins
-with exactly these values, its MILP then decides like the policy that they stand for:
+A start is a value Q(s, n, a) = sum_j base[n, j, s_j] + gain[n, j, s_j] a_j or, where several
+interventions reach an arm, sum_j levels[n, j, s_j, k_j] with the level k_j at which the action
+reaches arm j. As the network begins with exactly these values, its MILP then decides like the
+policy that they stand for:
 
 * "fluid": dual values of the fluid relaxation, the mean over several start states;
 * "hull": values at the prices of the hull bound (`worldplan.planners.bandits.hull`);
@@ -22,9 +24,9 @@ variates (`worldplan.envs.bandits.control`), so that a few episodes tell starts 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -34,14 +36,17 @@ from worldplan.envs.bandits.control import ControlledVectorEnv
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats, Ints
 from worldplan.milp.errors import SolverFailed
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.group_values import GroupTable, separable
+from worldplan.planners.bandits.group_values import GroupTable, separable_levels
 from worldplan.planners.bandits.hull import HullBound
 from worldplan.planners.bandits.joint import JointBound, suits
 from worldplan.planners.bandits.sequoia.network import StateQNetwork
 from worldplan.planners.bandits.sequoia.planner import SequoiaPlanner
+from worldplan.planners.bandits.sequoia.targets import FluidTargets
 from worldplan.planners.bandits.units import of_counting
 from worldplan.planners.bandits.whittle_horizon import whittle_table
 from worldplan.planners.base import Planner, evaluate
+
+Candidate = TypeVar("Candidate")
 
 SEED = 800_001  # of the episodes; apart from those of checks and evaluations
 FIRST_EPISODES, LAST_EPISODES = 4, 16  # of all starts, and of the better half
@@ -60,12 +65,28 @@ class Start:
         base: (horizon + 1, arms, states) value without a pull.
         gain: (horizon + 1, arms, states) gain of a pull, or of the strongest level.
         groups: values of groups of arms, of which the others are the separable part.
+        levels: (horizon + 1, arms, states, levels) value of each level, where several interventions
+            reach an arm; None: its value is linear in their strength.
     """
 
     name: str
     base: Floats
     gain: Floats
     groups: tuple[GroupTable, ...] = ()
+    levels: Floats | None = None
+
+    @classmethod
+    def of_levels(cls, name: str, levels: Floats, groups: tuple[GroupTable, ...] = ()) -> Start:
+        """The start of values (horizon + 1, arms, states, levels) of each level."""
+        none, most = levels[..., 0], levels[..., -1]
+        return cls(name, none, most - none, groups, levels)
+
+
+def fluid_start(instance: BanditInstance, fluid: FluidTargets) -> Start:
+    """The start from the fluid relaxation."""
+    if instance.dynamics.effect is not None:
+        return Start.of_levels("fluid", fluid.levels())
+    return Start("fluid", *fluid.separable())
 
 
 def starts(instance: BanditInstance, fluid: Start, solver: SolverSettings) -> Iterator[Start]:
@@ -87,12 +108,14 @@ def starts(instance: BanditInstance, fluid: Start, solver: SolverSettings) -> It
         yield Start("whittle", fluid.base, index)
     yield fluid
     now = np.stack([of_counting(model.one_step(), late, int(left)) for left in lefts])
-    yield Start("myopic", now[:, :, 0], now[:, :, -1] - now[:, :, 0])
     if model.effect is not None:
+        yield Start.of_levels("myopic", np.moveaxis(now, 2, 3))
         if suits(instance):
             groups = tuple(JointBound(instance, solver, gap=JOINT_GAP).group_values())
-            yield Start("joint", *separable(groups, shape), groups)
+            rest = np.zeros((*shape, model.levels)) if fluid.levels is None else fluid.levels
+            yield Start.of_levels("joint", separable_levels(groups, model, rest), groups)
         return
+    yield Start("myopic", now[:, :, 0], now[:, :, -1] - now[:, :, 0])
     yield Start("null", fluid.base, np.full(shape, -1.0))
     try:
         tables = HullBound(instance, solver, gap=HULL_GAP).value_tables()
@@ -138,21 +161,41 @@ def best_start(
 
     Args:
         instance: the programme.
-        candidates: two starts or more.
+        candidates: the starts.
         network: is copied and begins at each start.
         values: (horizon + 1, arms, states) of the control variates.
         episodes: that the better half of the starts plays, at least `LAST_EPISODES`.
         solver: of the decisions.
     """
+    return most_earning(
+        candidates,
+        lambda start, count: _returns(instance, start, network, values, count, solver),
+        episodes,
+    )
+
+
+def most_earning(
+    candidates: Sequence[Candidate], play: Callable[[Candidate, int], Floats], episodes: int
+) -> Candidate:
+    """The candidate that earns most; the first that a t test cannot tell from it.
+
+    Args:
+        candidates: starts, or their names.
+        play: returns (episodes,) of a candidate in a number of episodes, the same ones for all.
+        episodes: that the better half plays, at least `LAST_EPISODES`.
+    """
+    left = list(candidates)
+    if len(left) == 1:
+        return left[0]
     for last, count in enumerate((FIRST_EPISODES, max(episodes, LAST_EPISODES))):
-        earned = [_returns(instance, each, network, values, count, solver) for each in candidates]
+        earned = [play(each, count) for each in left]
         means = np.array([returns.mean() for returns in earned])
         if not last:
-            better = np.argsort(-means, kind="stable")[: (len(candidates) + 1) // 2]
-            candidates = [candidates[place] for place in sorted(better)]
+            better = np.argsort(-means, kind="stable")[: (len(left) + 1) // 2]
+            left = [left[place] for place in sorted(better)]
     best = earned[int(means.argmax())]
     same = [place for place, returns in enumerate(earned) if not exceeds(best - returns)]
-    return candidates[same[0]]
+    return left[same[0]]
 
 
 def exceeds(gain: Floats) -> bool:
@@ -172,7 +215,7 @@ def _returns(
     solver: SolverSettings,
 ) -> Floats:
     trial = copy.deepcopy(network)
-    trial.start_from(start.base, start.gain)
+    trial.start_from(start.base, start.gain, start.levels)
     planner = SequoiaPlanner(instance, trial.eval(), solver)
     return steady_returns(planner, instance, values, episodes, SEED)
 
@@ -203,13 +246,18 @@ def as_tensors(start: Start) -> dict[str, Any]:
         for group in start.groups
     ]
     tables = {"base": torch.as_tensor(start.base), "gain": torch.as_tensor(start.gain)}
-    return {"name": start.name, **tables, "groups": groups}
+    levels = None if start.levels is None else torch.as_tensor(start.levels)
+    return {"name": start.name, **tables, "groups": groups, "levels": levels}
 
 
 def as_start(saved: dict[str, Any]) -> Start:
-    """The start that `as_tensors` made plain; those of earlier versions have no groups."""
+    """The start that `as_tensors` made plain; those of earlier versions have neither groups
+    nor levels.
+    """
     groups = tuple(
         GroupTable(group["arms"].numpy(), group["values"].numpy())
         for group in saved.get("groups", [])
     )
-    return Start(saved["name"], saved["base"].numpy(), saved["gain"].numpy(), groups)
+    levels = saved.get("levels")
+    levels = None if levels is None else levels.numpy()
+    return Start(saved["name"], saved["base"].numpy(), saved["gain"].numpy(), groups, levels)

@@ -84,6 +84,12 @@ class FluidTargets:
         pad = np.zeros((1, *base.shape[1:]))
         return np.concatenate([pad, base]), np.concatenate([pad, gain])
 
+    def levels(self) -> Floats:
+        """The same mean for each level, (horizon + 1, arms, states, levels)."""
+        mean = self.level_value.mean(0).numpy()
+        constant = self.constant.mean(0).numpy()[:, None, None, None] / mean.shape[1]
+        return np.concatenate([np.zeros_like(mean[:1]), mean + constant])
+
     def pull_weights(self, rng: np.random.Generator) -> Callable[[], Floats]:
         """A function that draws gains of the components, (components,), of random states and times,
         scaled by up to 30 %.

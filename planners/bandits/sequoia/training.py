@@ -5,7 +5,6 @@ Q-learning in simulation.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,18 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from worldplan.envs.bandits.environment import BanditInstance, Floats
+from worldplan.envs.bandits.environment import BanditInstance
 from worldplan.milp.errors import CheckpointError, ConfigError, SolverFailed
 from worldplan.milp.solvers import SolverSettings
-from worldplan.planners.bandits.sequoia.action_pool import ActionPool, corners
-from worldplan.planners.bandits.sequoia.greedy import greedy_planner
+from worldplan.planners.bandits.sequoia.action_pool import ActionPool, RememberedArgmax, corners
+from worldplan.planners.bandits.sequoia.checks import CheckedModule
 from worldplan.planners.bandits.sequoia.network import QNetwork, StateQNetwork
-from worldplan.planners.bandits.sequoia.planner import (
-    SequoiaPlanner,
-    build_network,
-    save_network,
-)
-from worldplan.planners.bandits.sequoia.remembered_argmax import RememberedArgmax
+from worldplan.planners.bandits.sequoia.planner import build_network, save_network
 from worldplan.planners.bandits.sequoia.settings import (
     SequoiaSettings,
     learning_rate,
@@ -38,9 +32,8 @@ from worldplan.planners.bandits.sequoia.starts import (
     as_start,
     as_tensors,
     best_start,
-    exceeds,
+    fluid_start,
     starts,
-    steady_returns,
 )
 from worldplan.planners.bandits.sequoia.targets import (
     FluidTargets,
@@ -48,20 +41,16 @@ from worldplan.planners.bandits.sequoia.targets import (
     SeparableTargets,
     expected_reward,
 )
-from worldplan.planners.bandits.units import Units, annuity
-from worldplan.planners.base import Planner
+from worldplan.planners.bandits.units import Units
 from worldplan.world_models.arms.programme import Programme, build
 from worldplan.world_models.training.checkpoints import save_tensors
-from worldplan.world_models.training.module import ResumableModule
 from worldplan.world_models.training.origin import origin
 from worldplan.world_models.training.seeds import check_seed
 
 Targets = Callable[[Tensor, Tensor, Tensor], Tensor]  # of states, steps to go and actions
 
-_CHECK_SEED = 900_001  # episodes of the periodic checks; apart from every evaluation seed
 
-
-class SequoiaModule(ResumableModule):
+class SequoiaModule(CheckedModule):
     """Learns Q(s, a) for one instance; the result is the network with the best check.
 
     An epoch is `settings.check_every` gradient steps and a check. All random numbers of gradient
@@ -115,11 +104,7 @@ class SequoiaModule(ResumableModule):
             totals = [self._units.total(0.0, left) for left in range(instance.horizon + 1)]
             self.network.constants = np.array(totals)
         self.target: QNetwork = copy.deepcopy(self.network).requires_grad_(False)
-        self.best_reward = -math.inf
-        self.best: dict[str, Tensor] = {}  # the weights that had it
-        self._best_returns: Tensor | None = None  # of the episodes of its check
         self._start: Start | None = None
-        self._fluid: FluidTargets | None = None
         self._targets: Targets | None = None
         self._remembered = RememberedArgmax(self.instance, self.settings, self.solver)
         self._simulation = Simulation(self.instance, self.settings)
@@ -151,7 +136,7 @@ class SequoiaModule(ResumableModule):
         if self.settings.pretrain in ("fluid", "best") and self._fluid is None:
             self._targets = self._fluid = FluidTargets(self.instance, self.settings.solves, rng)
             if self.trainer.ckpt_path is None and isinstance(self.network, StateQNetwork):
-                self._begin(self.network, Start("fluid", *self._fluid.separable()))
+                self._begin(self.network, fluid_start(self.instance, self._fluid))
         weights = None if self._fluid is None else self._fluid.pull_weights(rng)
         self.pool = ActionPool(self.instance.actions, self.settings.pool, rng, weights)
 
@@ -163,7 +148,7 @@ class SequoiaModule(ResumableModule):
             fluid = best_start(
                 self.instance, candidates, network, self._control(), episodes, self.solver
             )
-        network.start_from(fluid.base, fluid.gain)
+        network.start_from(fluid.base, fluid.gain, fluid.levels)
         self.target.load_state_dict(network.state_dict())
         self._aim_at(fluid)
         if self.settings.pretrain == "best":
@@ -295,67 +280,7 @@ class SequoiaModule(ResumableModule):
             return self.pool.best(self.network, state, left)
         return self._remembered.best(self.network, state, left, self.global_step)
 
-    # --- checks and checkpoints -------------------------------------------------------------------
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Play whole episodes with the decisions a user would get; "val/reward" is the mean reward
-        per step.
-        """
-        returns = self._check()
-        reward = self._per_step(returns)
-        self.log("val/reward", reward, prog_bar=True, batch_size=1)
-        if self.trainer.state.fn != "fit":  # a check alone does not know the step
-            return
-        # Lightning counts the steps that the last epoch leaves out
-        self.log("step", float(min(self.global_step, self.total)), batch_size=1)
-        if self._is_better(returns):
-            self._keep(returns)
-
-    def _check(self) -> Tensor:
-        """Returns (episodes,) in planned rewards, with control variates; the episodes are the same
-        in every check.
-        """
-        episodes, planner = self.settings.check_episodes, self.planner()
-        values = self._control()
-        return torch.as_tensor(
-            steady_returns(planner, self.instance, values, episodes, _CHECK_SEED)
-        )
-
-    def _control(self) -> Floats:
-        """Values of the control variates; zeros where no fluid program was solved."""
-        if self._fluid is not None:
-            return self._fluid.values
-        model = self.instance.dynamics
-        return np.zeros((self.instance.horizon + 1, model.arms, model.states))
-
-    def _per_step(self, returns: Tensor) -> float:
-        horizon = self.instance.horizon
-        total = self._units.total(float(returns.mean()), horizon)
-        return total / annuity(horizon, self.instance.discount)
-
-    def _is_better(self, returns: Tensor) -> bool:
-        """Whether the network beats the best one so far.
-
-        With the start "best", the mean difference over the episodes must be positive by a t test:
-        what cannot be told from the start is not kept.
-        """
-        if self.settings.pretrain != "best" or self._best_returns is None:
-            return self._per_step(returns) > self.best_reward
-        return exceeds((returns - self._best_returns).numpy())
-
-    def _keep(self, returns: Tensor) -> None:
-        """Take the network as it stands for the best one."""
-        self._best_returns, self.best_reward = returns, self._per_step(returns)
-        self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
-
-    def planner(self) -> Planner:
-        """The planner of the network as it stands: exact, or greedy for the greedy baseline."""
-        network = copy.deepcopy(self.network).eval()
-        return (
-            greedy_planner(self.instance, network)
-            if self.settings.argmax == "greedy"
-            else SequoiaPlanner(self.instance, network, self.solver)
-        )
+    # --- checkpoints ------------------------------------------------------------------------------
 
     def made_with(self) -> dict[str, str]:
         """The instance, every setting and the seed."""

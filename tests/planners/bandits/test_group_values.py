@@ -10,7 +10,8 @@ import torch
 
 from tests.planners.bandits.test_joint import groups_of
 from worldplan.envs.bandits.domains import generate
-from worldplan.planners.bandits.group_values import GroupTable, group_table, separable
+from worldplan.envs.bandits.environment import ArmDynamics
+from worldplan.planners.bandits.group_values import GroupTable, group_table, separable_levels
 from worldplan.planners.bandits.joint import JointBound
 from worldplan.planners.bandits.joint_blocks import Block, Group
 from worldplan.planners.bandits.sequoia.targets import GroupTargets
@@ -44,16 +45,21 @@ def test_the_table_is_a_plain_recursion_over_joint_states(seed: int, discount: f
 
 
 def test_a_sum_over_arms_is_its_own_separable_part() -> None:
-    rng = np.random.default_rng(0)
-    base, gain = rng.normal(size=(3, 2, 4)), rng.normal(size=(3, 2, 4))
-    none = base[:, 0, :, None] + base[:, 1, None]
-    most = none + gain[:, 0, :, None] + gain[:, 1, None]
-    table = GroupTable(np.array([0, 2]), np.stack([none, most], axis=-1))
-    found_base, found_gain = separable([table], (3, 3, 4))
-    assert not found_base[:, 1].any() and not found_gain[:, 1].any()
-    total = found_gain[:, 0, :, None] + found_gain[:, 2, None]
-    np.testing.assert_allclose(total, most - none)
-    np.testing.assert_allclose(found_base[:, 0, :, None] + found_base[:, 2, None], none)
+    """At every number of interventions, and arms without a group keep their values."""
+    rng, effect = np.random.default_rng(0), np.zeros((3, 2))
+    effect[[0, 2]] = 3.0
+    strengths = np.array([[0.0, 3.0, 6.0], [0.0, 0.0, 0.0], [0.0, 3.0, 6.0]])
+    transition = np.full((3, 3, 4, 4), 0.25)
+    model = ArmDynamics(transition, np.zeros((3, 4)), effect, strengths)
+    own = rng.normal(size=(3, 2, 4, 3))
+    joint = own[:, 0, :, None] + own[:, 1, None]
+    table, rest = GroupTable(np.array([0, 2]), joint), rng.normal(size=(3, 3, 4, 3))
+    levels = separable_levels([table], model, rest)
+    np.testing.assert_array_equal(levels[:, 1], rest[:, 1])
+    np.testing.assert_allclose(levels[:, 0, :, None] + levels[:, 2, None], joint)
+    gain = levels[..., 1:] - levels[..., :1]
+    expected = joint[..., 1:] - joint[..., :1]
+    np.testing.assert_allclose(gain[:, 0, :, None] + gain[:, 2, None], expected)
 
 
 def test_targets_are_the_sum_of_the_groups() -> None:

@@ -24,7 +24,7 @@ from worldplan.envs.bandits.environment import BanditInstance, Floats, Ints
 from worldplan.milp.sets.fixed import budget_of
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.fluid import FluidProgram
-from worldplan.planners.bandits.group_values import GroupTable
+from worldplan.planners.bandits.group_values import GroupTable, main_effects
 from worldplan.planners.bandits.hull import HullBound
 from worldplan.planners.bandits.joint import JointBound, suits
 from worldplan.planners.bandits.lagrangian import LagrangianBound
@@ -194,17 +194,11 @@ class ArmValues:
         """Group values as a sum over arms: the effect of each arm's state, the others' states
         weighed equally, (arms, states, levels). Arms without a group keep `priced`.
         """
-        effect, strengths = self.instance.dynamics.effect, self.instance.dynamics.strengths
-        assert effect is not None and strengths is not None
         values = priced.copy()
         for group in self.groups:
-            table = group.values[left]  # (states of each arm, interventions)
-            for axis, arm in enumerate(group.arms):
-                others = tuple(x for x in range(table.ndim - 1) if x != axis)
-                own = table.mean(axis=others)
-                own = own - own.mean(0) * (1 - 1 / len(group.arms))
-                count = np.rint(strengths[arm] / effect[arm].max()).astype(int)
-                values[arm] = own[:, count]
+            effects = main_effects(group, group.values[left : left + 1], self.instance.dynamics)
+            for arm, own in zip(group.arms, effects, strict=True):
+                values[arm] = own[0]
         return values
 
 

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldplan.envs.bandits.environment import Floats
 from worldplan.planners.bandits.sequoia.shared.arm_values import ArmValues
 from worldplan.planners.bandits.sequoia.shared.features import ArmFeatures
 from worldplan.planners.bandits.sequoia.shared.network import SharedQNetwork
 from worldplan.planners.bandits.sequoia.shared.planner import ENTRY, SharedPlanner, shared_entry
-from worldplan.planners.bandits.sequoia.starts import FIRST_EPISODES, SEED, steady_returns
+from worldplan.planners.bandits.sequoia.starts import SEED, most_earning, steady_returns
 from worldplan.planners.bandits.sequoia.targets import GroupTargets
 from worldplan.planners.bandits.sequoia.training import SequoiaModule, Targets
 
@@ -91,21 +92,13 @@ class SharedModule(SequoiaModule):
         return first
 
     def _best_start(self) -> str:
-        """The start whose decisions earn most; the first of equals."""
-        episodes = self.settings.check_episodes
-        names = list(self.features.tables.starts)
-        few = min(FIRST_EPISODES, episodes)
-        for count, kept in ((few, (len(names) + 1) // 2), (episodes, 1)):
-            earned = []
-            for name in names:
-                self.network.start = name
-                returns = steady_returns(
-                    self.planner(), self.instance, self._control(), count, SEED
-                )
-                earned.append(float(returns.mean()))
-            order = np.argsort(-np.array(earned), kind="stable")[:kept]
-            names = [names[place] for place in sorted(order)]
-        return names[0]
+        """The start whose decisions earn most, chosen as SEQUOIA's own."""
+
+        def play(name: str, episodes: int) -> Floats:
+            self.network.start = name
+            return steady_returns(self.planner(), self.instance, self._control(), episodes, SEED)
+
+        return most_earning(self.features.tables.starts, play, self.settings.check_episodes)
 
     def _chance(self, batch: dict[str, Tensor]) -> Tensor:
         """What the guess gained by chance in each transition, (batch,)."""
