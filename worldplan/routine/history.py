@@ -6,7 +6,10 @@ import csv
 import datetime as dt
 import hashlib
 import io
+from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -140,6 +143,37 @@ def observed_moves(
         weights, squares = np.minimum(weights, counts), np.minimum(squares, counts)  # rounding
     moves = ArmLog(counts, reward, names, weights=weights, squares=squares)
     return moves, imported, observed
+
+
+def moves_in_gaps(connection: Connection, before: dt.date) -> int:
+    """Moves before a day between two seen states of a client that `observed_moves` leaves out: the
+    client was not seen in between, so which states these moves joined is not known.
+
+    Args:
+        connection: of the read.
+        before: the day.
+    """
+    visit = schema.visits.c
+    query = (
+        select(visit.client, visit.observed, visit.next_state)
+        .where(visit.date < before)
+        .order_by(visit.client, visit.date)
+    )
+    rows = connection.execute(query)
+    return sum(_in_gaps(moves) for _, moves in groupby(rows, key=lambda row: row.client))
+
+
+def _in_gaps(moves: Iterable[Any]) -> int:
+    """`moves_in_gaps` of one client, whose visits are in the order of their dates."""
+    total, waiting, seen = 0, 0, False  # waiting: moves since the client was seen
+    for row in moves:
+        if row.observed:
+            total, waiting, seen = total + waiting, 0, True
+        if seen and not (row.observed and row.next_state is not None):
+            waiting += 1
+        if row.next_state is not None:
+            total, waiting, seen = total + waiting, 0, True
+    return total
 
 
 def _weighted_rows(

@@ -20,7 +20,7 @@ from worldplan.milp.sets.today import read_last_visits
 from worldplan.planners.bandits.policies import naming_policy
 from worldplan.planners.base import Decision, Planner
 from worldplan.routine import schema
-from worldplan.routine.history import observed_moves
+from worldplan.routine.history import moves_in_gaps, observed_moves
 from worldplan.routine.people import Known
 from worldplan.routine.request import DEFAULT_POLICY, Names, Request, Setup
 from worldplan.world_models.arms.beliefs import PresentStates
@@ -96,7 +96,12 @@ def build_model(
         file = Path(finder(setup.base)(programme.log))
         log, imported, observed = observed_moves(connection, date, names, reward, half_life, file)
         kind = "posterior samples" if programme.members else "posterior mean"
-        description = {"kind": kind, "moves in the log": imported, "moves observed": observed}
+        description = {
+            "kind": kind,
+            "moves in the log": imported,
+            "moves observed": observed,
+            "moves in gaps, not counted": moves_in_gaps(connection, date),
+        }
     relaxed = relaxed_of(settings)
     built = build(
         programme,

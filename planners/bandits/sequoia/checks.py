@@ -40,7 +40,6 @@ class CheckedModule(ResumableModule):
     settings: SequoiaSettings
     solver: SolverSettings
     network: QNetwork
-    total: int
     _units: Units
 
     def __init__(self) -> None:
@@ -49,6 +48,15 @@ class CheckedModule(ResumableModule):
         self.best: dict[str, Tensor] = {}
         self._best_returns: Tensor | None = None  # of the episodes of its check
         self._fluid: FluidTargets | None = None
+
+    @property
+    def total(self) -> int:
+        """Gradient steps of the whole training.
+
+        Raises:
+            TypeError: the subclass does not define it.
+        """
+        raise TypeError(f"{type(self).__name__} must define total")
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Play whole episodes with the decisions a user would get; "val/reward" is the mean reward

@@ -111,10 +111,15 @@ def model_words(model: Mapping[str, Any]) -> str:
     """What a day's model was made from."""
     if model["kind"] == "tables":
         return f"the given tables, {model['clients']} clients"
-    return (
+    words = (
         f"{model['kind']} of {model['moves in the log']} moves in the log and "
         f"{model['moves observed']} observed since, {model['clients']} clients"
     )
+    gaps = model.get("moves in gaps, not counted", 0)  # days of earlier versions have no number
+    if not gaps:
+        return words
+    were = "move is" if gaps == 1 else "moves are"
+    return f"{words}; {gaps} {were} not counted, as a client was not seen before or after"
 
 
 def number(value: float | None) -> str:
