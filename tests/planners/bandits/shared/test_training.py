@@ -248,3 +248,27 @@ def test_each_network_has_its_module() -> None:
         SharedModule(instance, SMALL)
     with pytest.raises(ConfigError, match="needs pool"):
         SequoiaSettings(network="shared", argmax="milp")
+
+
+@pytest.mark.parametrize(("gain", "taken"), [(0.1, "prices"), (2.0, "whittle")])
+def test_a_start_is_taken_where_a_t_test_tells_it_from_the_first(
+    gain: float, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for the other networks (`tests/planners/bandits/test_starts.py`)."""
+    noise, played = np.random.default_rng(0).normal(size=16), list[tuple[str, int]]()
+
+    def returns(planner: SharedPlanner, instance: Any, values: Any, count: int, seed: int) -> Any:
+        name = planner.networks[0].start
+        played.append((name, count))
+        sign = {"prices": 0.0, "whittle": 1.0}.get(name)
+        return (
+            np.full(count, -9.0) if sign is None else sign * (gain + noise - noise.mean())[:count]
+        )
+
+    where = "worldplan.planners.bandits.sequoia.shared.training"
+    monkeypatch.setattr(f"{where}.steady_returns", returns)
+    monkeypatch.setattr("worldplan.planners.bandits.sequoia.starts.FIRST_EPISODES", 16)
+    module = SharedModule(generate("budget", 6, 2, seed=0, horizon=3), SHORT, 0)
+    fit(module, tmp_path)
+    assert module.network.start == taken
+    assert len(played) == 6 and played[-1][1] == 16  # four starts, then the better two
