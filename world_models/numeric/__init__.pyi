@@ -26,6 +26,7 @@ from .plan_errors import unmet_goals as unmet_goals
 from .precision import Precision as Precision
 from .precision import Rounding as Rounding
 from .sources.log_files import trajectory_files as trajectory_files
+from .sources.python_logs import trajectories_from_steps as trajectories_from_steps
 from .trajectories import Trajectory as Trajectory
 from .trajectories import read_objects as read_objects
 from .trajectories import read_trajectory as read_trajectory

@@ -4,27 +4,27 @@ files.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import NamedTuple
 
 from worldplan.milp.errors import DatasetError
-from worldplan.milp.user_files import read_user_text
 from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground, State, Vocabulary
 from worldplan.world_models.numeric.sources.log_files import is_table, trajectory_files
-from worldplan.world_models.numeric.sources.object_types import Fact, inferred_types, kind_of
+from worldplan.world_models.numeric.sources.object_types import inferred_types, kind_of
+from worldplan.world_models.numeric.sources.tables import DECIMAL_COMMA, Table, read_table
+from worldplan.world_models.numeric.sources.written_facts import Spellings, with_hint, written_fact
 from worldplan.world_models.numeric.trajectories import (
+    NOT_OBSERVED,
+    UNKNOWN,
     Checker,
     Trajectory,
     read_objects,
     read_trajectory,
 )
 
+SPECIAL = ("action", "episode", "success")
 TRUTH = {"1": True, "0": False, "true": True, "false": False, "1.0": True, "0.0": False}
 
 
@@ -65,8 +65,10 @@ def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
         success  1 or 0, if actions can fail
 
     Every other column is a ground fluent or atom by name, such as `fuel truck1` or `at truck1
-    depot`. It holds a number for a fluent (empty if undefined), 1 or 0 for an atom. The types of
-    the objects come from the problem file of the same name beside the log. Without this file, an
+    depot`, or `fuel(Truck 1)` where a name has blanks (see
+    `worldplan.world_models.numeric.sources.written_facts`). It holds a number for a fluent (empty
+    if undefined), 1 or 0 for an atom. Commas, semicolons or tabs stand between the cells. The types
+    of the objects come from the problem file of the same name beside the log. Without this file, an
     object has the narrowest of the types that its columns and actions require.
 
     Args:
@@ -77,64 +79,36 @@ def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
         DatasetError: the file is malformed; the message names file, row and column.
     """
     path = Path(path)
-    table = _read_table(path)
-    if "action" not in table or table.empty:
+    table = read_table(path)
+    names = [column.lower() for column in table.columns]
+    if "action" not in names or not table.rows:
         raise DatasetError(
             f"{path}: needs a row per state and a column 'action' (the action taken in this state; "
             "empty in an episode's last row)"
         )
-    facts = {
-        str(column): tuple(str(column).split())
-        for column in table
-        if column not in ("action", "episode", "success")
-    }
-    calls = [tuple(text.lower().split()) for text in table["action"]]
-    problem = path.with_suffix(".pddl")
-    objects = (
-        read_objects(problem)
-        if problem.exists()
-        else inferred_types(vocabulary, _facts(vocabulary, facts.values(), calls), path)
-    )
-    log = _Log(path, Checker(vocabulary, objects), facts)
-    episodes = table["episode"] if "episode" in table else pd.Series("", index=table.index)
-    return [
-        log.trajectory(rows, [calls[i] for i in rows.index], str(name))
-        for name, rows in table.groupby(episodes, sort=False)
-    ]
+    for special in SPECIAL:
+        if names.count(special) > 1:
+            raise DatasetError(f"{path}: the column '{special}' is there more than once")
+    log = _Log(path, vocabulary, table)
+    episodes: dict[str, list[_Row]] = {}
+    for number, cells in table.rows:
+        row = _Row(number, dict(zip(names, cells, strict=True)), cells)
+        episodes.setdefault(row.special.get("episode", "").strip(), []).append(row)
+    return [log.trajectory(rows, name) for name, rows in episodes.items()]
 
 
-def _facts(
-    vocabulary: Vocabulary, facts: Iterable[Ground], calls: Iterable[Ground]
-) -> Iterator[Fact]:
-    """The facts of columns and of cells with actions."""
-    for fact in facts:
-        yield kind_of(vocabulary, fact), fact
-    for call in filter(None, calls):
-        yield "action", call
+class _Row(NamedTuple):
+    """A row of a table.
 
-
-def _read_table(path: Path) -> pd.DataFrame:
-    """The cells as text; column names in lower case with single blanks.
-
-    Raises:
-        DatasetError: not CSV, a column without a name or twice, or a row of the wrong length.
+    Attributes:
+        number: its number in the file.
+        special: its cells by the name of the column in lower case.
+        cells: its cells in the order of the columns.
     """
-    try:
-        lines = io.StringIO(read_user_text(path, megabytes=1024))
-        rows = list(csv.reader(lines, skipinitialspace=True, strict=True))
-    except csv.Error as error:
-        raise DatasetError(f"{path}: cannot be read as CSV ({error})") from error
-    header = [" ".join(name.lower().split()) for name in (rows[0] if rows else [])]
-    if repeated := next((name for name, count in Counter(header).items() if count > 1), None):
-        raise DatasetError(f"{path}: the column '{repeated}' is there more than once")
-    if "" in header:
-        raise DatasetError(f"{path}: column {header.index('') + 1} has no name")
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) < len(header) or any(row[len(header) :]):
-            raise DatasetError(
-                f"{path}, row {number}: has {len(row)} cells, the header {len(header)}"
-            )
-    return pd.DataFrame([row[: len(header)] for row in rows[1:]], columns=header, dtype=str)
+
+    number: int
+    special: dict[str, str]
+    cells: list[str]
 
 
 class _Log:
@@ -142,65 +116,118 @@ class _Log:
 
     Args:
         path: for messages.
-        check: checks names and types.
-        facts: the ground fluent or atom of each column.
+        vocabulary: the declarations.
+        table: the cells.
+
+    Raises:
+        DatasetError: a column or an action is malformed or not declared.
     """
 
-    def __init__(self, path: Path, check: Checker, facts: Mapping[str, Ground]) -> None:
-        self.path, self.check, self.facts = path, check, facts
-        for column, fact in facts.items():
-            if mistake := check(kind_of(check.vocabulary, fact), fact):
-                raise DatasetError(f"{path}, column '{column}': {mistake}")
+    def __init__(self, path: Path, vocabulary: Vocabulary, table: Table) -> None:
+        self.path = path
+        written = {
+            index: self._fact(column, f"column {index + 1}")
+            for index, column in enumerate(table.columns)
+            if column.lower() not in SPECIAL
+        }
+        problem = path.with_suffix(".pddl")
+        declared = read_objects(problem) if problem.exists() else None
+        self.spellings = Spellings([*vocabulary.constants, *(declared or ())], written.values())
+        self.facts = {index: self.spellings.fact(fact) for index, fact in written.items()}
+        self.columns = table.columns
+        at = [column.lower() for column in table.columns].index("action")
+        self.calls = {number: self._call(number, cells[at]) for number, cells in table.rows}
+        if declared is None:
+            facts = [(kind_of(vocabulary, fact), fact) for fact in self.facts.values()]
+            facts += [("action", call) for call in self.calls.values() if call]
+            declared = inferred_types(vocabulary, facts, path)
+        self.check = Checker(vocabulary, declared)
+        seen: set[Ground] = set()
+        for index, fact in self.facts.items():
+            column = f"column '{self.columns[index]}'"
+            if fact in seen:
+                raise DatasetError(f"{path}: the column '{' '.join(fact)}' is there more than once")
+            seen.add(fact)
+            if mistake := self.check(kind_of(vocabulary, fact), fact):
+                raise DatasetError(f"{path}, {column}: {with_hint(mistake, fact)}")
 
-    def trajectory(self, rows: pd.DataFrame, calls: list[Ground], episode: str) -> Trajectory:
+    def _fact(self, text: str, where: str) -> Ground:
+        try:
+            fact = written_fact(text)
+        except ValueError as error:
+            raise DatasetError(f"{self.path}, {where}: {error}") from error
+        if not fact:
+            raise DatasetError(f"{self.path}: {where} has no name")
+        return fact
+
+    def _call(self, number: int, text: str) -> Ground:
+        try:
+            return self.spellings.fact(written_fact(text))
+        except ValueError as error:
+            raise self._error(number, "action", str(error)) from error
+
+    def trajectory(self, rows: list[_Row], episode: str) -> Trajectory:
         """The trajectory of one episode.
 
         Args:
             rows: the rows of the episode.
-            calls: the ground action of each row; empty in the last row.
             episode: its name, for messages.
 
         Raises:
             DatasetError: an action is missing or wrong, or a cell is malformed.
         """
-        where = f"{self.path}{f', episode {episode}' if episode else ''}"
-        for index, call in zip(rows.index[:-1], calls, strict=False):
+        calls = [self.calls[row.number] for row in rows]
+        for row, call in zip(rows[:-1], calls, strict=False):
             mistake = self.check("action", call) if call else "no action, and the episode goes on"
             if mistake:
-                raise DatasetError(f"{self.path}, row {index + 2}, column 'action': {mistake}")
+                raise self._error(row.number, "action", with_hint(mistake, call))
         if calls[-1]:
             raise DatasetError(
-                f"{self.path}, row {rows.index[-1] + 2}: an episode's last row holds its last "
-                "state and no action"
+                f"{self.path}, row {rows[-1].number}: an episode's last row holds its last state "
+                "and no action"
             )
-        states = [self._state(index, row) for index, row in rows.iterrows()]
-        succeeded: list[bool | None] = [None] * len(rows)
-        if "success" in rows:
-            succeeded = [self._truth(i, "success", value) for i, value in rows["success"].items()]
+        succeeded = [
+            self._truth(row.number, "success", row.special["success"])
+            if "success" in row.special
+            else None
+            for row in rows
+        ]
         return Trajectory(
-            self.check.objects, tuple(states), tuple(calls[:-1]), tuple(succeeded[:-1]), where
+            self.check.objects,
+            tuple(self._state(row) for row in rows),
+            tuple(calls[:-1]),
+            tuple(succeeded[:-1]),
+            f"{self.path}{f', episode {episode}' if episode else ''}",
         )
 
-    def _state(self, index: object, row: pd.Series) -> State:
+    def _state(self, row: _Row) -> State:
         atoms: set[Ground] = set()
         values: dict[Ground, Rational] = {}
-        for column, fact in self.facts.items():
-            text = str(row[column]).strip()
+        for index, fact in self.facts.items():
+            column, text = self.columns[index], row.cells[index].strip()
+            if text.lower() in UNKNOWN:
+                raise self._error(row.number, column, f"'{text}': {NOT_OBSERVED}")
             if fact[0] in self.check.vocabulary.predicates:
-                if self._truth(index, column, text):
+                if self._truth(row.number, column, text):
                     atoms.add(fact)
             elif text:
-                try:
-                    values[fact] = exact(text)
-                except (ValueError, ZeroDivisionError) as error:
-                    raise self._error(index, column, f"'{text}' is not a number") from error
+                values[fact] = self._number(row.number, column, text)
         return State(frozenset(atoms), values)
 
-    def _truth(self, index: object, column: object, text: object) -> bool | None:
-        text = str(text).strip().lower()
+    def _number(self, row: int, column: str, text: str) -> Rational:
+        if DECIMAL_COMMA.fullmatch(text):
+            point = text.replace(".", "").replace(",", ".")
+            raise self._error(row, column, f"'{text}' has a decimal comma: write {point}")
+        try:
+            return exact(text)
+        except (ValueError, ZeroDivisionError) as error:
+            raise self._error(row, column, f"'{text}' is not a number") from error
+
+    def _truth(self, row: int, column: str, text: str) -> bool | None:
+        text = text.strip().lower()
         if text not in TRUTH and not (column == "success" and not text):
-            raise self._error(index, column, f"'{text}' is neither 1 nor 0")
+            raise self._error(row, column, f"'{text}' is neither 1 nor 0")
         return TRUTH.get(text)
 
-    def _error(self, index: object, column: object, what: str) -> DatasetError:
-        return DatasetError(f"{self.path}, row {int(str(index)) + 2}, column '{column}': {what}")
+    def _error(self, row: int, column: str, what: str) -> DatasetError:
+        return DatasetError(f"{self.path}, row {row}, column '{column}': {what}")

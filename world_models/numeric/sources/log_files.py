@@ -61,8 +61,8 @@ def is_table(path: Path) -> bool:
     """Whether a file holds a table of states, by its ending or its header."""
     if path.suffix.lower() in TABLES | TRAJECTORIES:
         return path.suffix.lower() in TABLES
-    lines = _beginning(path).splitlines()
-    return bool(lines) and delimiter_of(lines[0]) is not None
+    lines = [line for line in _beginning(path).splitlines() if line.strip()]
+    return any(delimiter_of(line) is not None for line in lines[:2])  # the first may be `sep=;`
 
 
 def delimiter_of(header: str) -> str | None:
