@@ -53,7 +53,7 @@ def rows_of(domain: str, folder: Path, scenario: Scenario, base: Path) -> pd.Dat
                 "share": gained / possible,
                 "share_low": low / possible,
                 "share_high": high / possible,
-                "share_most": gained / possible / (1 - slack),
+                "share_most": gained / possible / (1 - slack) if slack < 1 else np.nan,
                 "lead": lead.mean(),
                 "lead_low": ahead[0],
                 "lead_high": ahead[1],
