@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.planners.bandits.builders import instance_of
+from tests.planners.bandits.test_resume import Stop, assert_same, stopping, weights
 from tests.planners.bandits.test_sequoia import SMALL
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
@@ -236,3 +237,20 @@ def test_greedy_actions_count_the_bends(seed: int) -> None:
                     break
                 action = best
             assert found[row].tolist() == action.tolist()
+
+
+def test_a_training_with_levels_resumes_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first phase aims at the start that the checkpoint has."""
+    instance = generate("interventions", 6, 2, seed=0, horizon=3)
+    settings = replace(SMALL, pretrain_steps=6, updates=2, check_every=2, check_episodes=2)
+    for folder in ("whole", "cut"):
+        if folder == "cut":
+            with monkeypatch.context() as patch:
+                stopping(patch, "training_step", 3)
+                with pytest.raises(Stop):
+                    fit(SequoiaModule(instance, settings, 0), tmp_path / folder)
+        fit(SequoiaModule(instance, settings, 0), tmp_path / folder)
+    for name in ("best.ckpt", "last.ckpt"):
+        assert_same(weights(tmp_path / "whole" / name), weights(tmp_path / "cut" / name))
