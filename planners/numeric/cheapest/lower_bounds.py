@@ -38,6 +38,7 @@ class LowerBounds:
         paid: form of the part of it that is never negative.
         rest: bound of the signed metric in the last state without what is paid; -inf if there is
             none.
+        least: what one application of each action pays at least.
         may_fall: whether an action may lower the signed metric.
     """
 
@@ -61,12 +62,12 @@ class LowerBounds:
             for form, box in zip(self.costs, inside, strict=True)
         )
         self.rest = _rest(task, task.metric, falling, self.relaxation)
-        least = [
+        self.least = [
             0 if box is None else _finite(form_interval(form, box)[0])
             for form, box in zip(self.paid, inside, strict=True)
         ]
-        self._cut = LandmarkCut(self.relaxation, least)
-        self._unit = _common_denominator(task, self.paid)
+        self._cut = LandmarkCut(self.relaxation, self.least)
+        self._unit = common_denominator(task, self.paid)
         self._known: dict[Node, Rational | float] = {}
 
     @property
@@ -107,7 +108,7 @@ def _finite(bound: Bound) -> Rational:
     return 0 if isinstance(bound, float) else max(bound, 0)
 
 
-def _common_denominator(task: GroundTask, forms: Iterable[Form]) -> int | None:
+def common_denominator(task: GroundTask, forms: Iterable[Form]) -> int | None:
     """A number that makes all costs integers; None if there is none."""
     numbers: list[Rational] = []
     for terms, constant in forms:

@@ -9,7 +9,7 @@ The next values of a copy are the effects applied to it. `formulation` combines 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf, lcm
@@ -55,6 +55,7 @@ class Copy:
         boxed: (state variable, its expression) pairs that the layer's box has to bound.
         before: the value of each state variable that the action reads.
         after: the next value of each state variable that the action changes.
+        cost: what the action adds to the metric.
     """
 
     columns: list[ColumnBounds] = field(default_factory=lambda: [ColumnBounds(integer=True)])
@@ -62,6 +63,7 @@ class Copy:
     boxed: list[tuple[int, LinearRow]] = field(default_factory=list)
     before: dict[int, LinearRow] = field(default_factory=dict)
     after: dict[int, LinearRow] = field(default_factory=dict)
+    cost: LinearRow = field(default_factory=dict)
 
     @property
     def entries(self) -> int:
@@ -76,14 +78,17 @@ class StateVariables:
     Args:
         model: the model of the task.
         task: the ground task.
+        costs: form of what each action adds to the signed metric; None if no metric counts.
 
     Attributes:
         count: number of state variables.
         is_integral: whether all fluents are integers in all reachable states.
     """
 
-    def __init__(self, model: NumericModel, task: GroundTask) -> None:
-        self.model, self.task = model, task
+    def __init__(
+        self, model: NumericModel, task: GroundTask, costs: Sequence[Form] | None = None
+    ) -> None:
+        self.model, self.task, self.costs = model, task, costs
         self.count = len(task.fluents) + len(task.atoms)
         self.is_integral = task.is_integral
         self._copies: dict[int, Copy] = {}
@@ -91,7 +96,8 @@ class StateVariables:
     def copy(self, number: int) -> Copy:
         """The copy for one ground action, cached."""
         if number not in self._copies:
-            self._copies[number] = self._build(self.task.actions[number])
+            cost: Form = ((), 0) if self.costs is None else self.costs[number]
+            self._copies[number] = self._build(self.task.actions[number], cost)
         return self._copies[number]
 
     def initial(self) -> Floats:
@@ -142,8 +148,8 @@ class StateVariables:
             constant -= Fraction(1, lcm(Fraction(constant).denominator, *denominators))
         return (terms, constant), relation
 
-    def _build(self, action: GroundAction) -> Copy:
-        """The copy for a ground action."""
+    def _build(self, action: GroundAction, cost: Form) -> Copy:
+        """The copy for a ground action with a cost."""
         copy = Copy()
         lifted = self.model.actions[action.name[0]]
         for region in lifted.regions:
@@ -151,6 +157,7 @@ class StateVariables:
         forms: list[Form] = [form for form, _ in action.conditions] + [
             form for _, form in action.effects
         ]
+        forms.append(cost)
         for place in sorted(
             {place for terms, _ in forms for place, _ in terms} - copy.before.keys()
         ):
@@ -161,6 +168,7 @@ class StateVariables:
             copy.rows.append((_value(copy, form), 0.0 if relation == "=" else inf))
         for place, form in action.effects:
             copy.after[place] = _value(copy, form)
+        copy.cost = _value(copy, cost)
         for bits, store, value in (
             (action.positive, copy.before, 1),
             (action.negative, copy.before, 0),

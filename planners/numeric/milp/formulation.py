@@ -66,6 +66,7 @@ class PlanStep:
         actions: numbers of the actions, in column order.
         before: the state before the step as a linear map of the columns (variables, columns).
         after: the state after the step as a linear map of the columns (variables, columns).
+        cost: what the step adds to the metric, over the columns.
     """
 
     def __init__(self, variables: StateVariables, layer: Layer) -> None:
@@ -74,6 +75,7 @@ class PlanStep:
         self._columns: list[ColumnBounds] = [ColumnBounds(integer=True)] * len(self.actions)
         self._rows: list[tuple[LinearRow, float]] = []
         self._bounded: list[_Bounded] = []
+        self.cost: LinearRow = {}
         before: list[LinearRow] = [{} for _ in range(variables.count)]
         after: list[LinearRow] = [{} for _ in range(variables.count)]
         # the actions that read or change each variable, and those that change it without reading
@@ -82,6 +84,7 @@ class PlanStep:
         for y, number in enumerate(self.actions):
             copy = variables.copy(number)
             renumbered = self._place(y, copy)
+            self.cost |= renumbered(copy.cost)
             for variable in copy.before.keys() | copy.after.keys():
                 mentions[variable][y] = 1
                 if variable not in copy.before:
@@ -107,7 +110,10 @@ class PlanStep:
             least, most = (
                 [getattr(self._columns[i], name) for i in chosen] for name in ("least", "most")
             )
-            index[chosen] = program.add_columns(len(chosen), least, most, integer=integer)
+            cost = [-float(self.cost.get(i, 0)) for i in chosen]  # programs are maximised
+            index[chosen] = program.add_columns(
+                len(chosen), least, most, integer=integer, cost=cost
+            )
         return index
 
     def add_rows(self, program: Program, index: Indices) -> None:
@@ -190,14 +196,20 @@ class Formulation:
 
 
 def formulate(
-    variables: StateVariables, steps: Sequence[PlanStep], forbidden: Sequence[Sequence[int]] = ()
+    variables: StateVariables,
+    steps: Sequence[PlanStep],
+    forbidden: Sequence[Sequence[int]] = (),
+    most: float = np.inf,
 ) -> Formulation:
     """The program whose solutions are the plans with one action of each step in turn.
+
+    It maximises the negated cost of the steps, which is 0 where no metric counts.
 
     Args:
         variables: the state variables of the task.
         steps: the steps.
         forbidden: plans, as numbers of actions, that are excluded.
+        most: the largest cost of all steps together.
     """
     program = Program()
     index = [step.add_columns(program) for step in steps]
@@ -216,6 +228,12 @@ def formulate(
         lower=[least for _, least, _ in goal],
         upper=[most for _, _, most in goal],
     )
+    if most < np.inf:
+        costs = [
+            (columns, matrix([step.cost], len(columns)))
+            for step, columns in zip(steps, index, strict=True)
+        ]
+        program.add_rows(*costs, upper=most)
     for plan in forbidden:
         chosen = np.array(
             [

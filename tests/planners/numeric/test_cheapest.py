@@ -85,10 +85,11 @@ def with_action(
         ("maximize", {STEP: 1}, 10, 10),  # every step digs one ore
     ],
 )
+@pytest.mark.parametrize("planner", ["astar", "milp"])
 def test_the_best_metric_is_proven(
-    sense: str, terms: dict[tuple[str, ...], int], cost: int, steps: int | None
+    planner: str, sense: str, terms: dict[tuple[str, ...], int], cost: int, steps: int | None
 ) -> None:
-    result = solve(*mine(sense=sense, expression=Linear(tuple(terms.items()))), "astar")
+    result = solve(*mine(sense=sense, expression=Linear(tuple(terms.items()))), planner)
     assert (result.status, result.cost, result.bound) == ("optimal", cost, cost)
     assert result.plan is not None
     assert steps is None or len(result.plan) == steps
@@ -162,6 +163,40 @@ def test_the_default_planner_improves_the_metric_and_proves_a_bound() -> None:
     assert (result.status, result.cost, result.bound) == ("optimal", 10, 10)
     assert result.plan == (("dig",),) * 5
     assert result.detail["improved"]["from"] == 70
+
+
+def test_programs_prove_the_best_plan_of_few_actions_where_longer_ones_may_be_better() -> None:
+    """A sale costs nothing, so nothing bounds what longer plans are worth."""
+    task = mine(sense="maximize", expression=linear(gold=1, spent=-1))
+    sell = NumericAction("sell", effects=(grows("gold", 1),))
+    result = solve(*with_action(task, sell), "milp", max_horizon=3)
+    assert (result.status, result.cost, result.bound) == ("satisficing", -5, None)
+    assert result.detail["proven_horizon"] == 3
+    assert "nothing is proven about plans of more than 3 actions" in result.detail["reason"]
+
+
+def test_programs_bound_longer_plans_by_their_cheapest_action() -> None:
+    """Ten ore are five digs and a hire for 17, or two hires for 14, which are shorter as well."""
+    model, problem = mine(sense="minimize", expression=linear(spent=1))
+    far = replace(problem, goal=Goal(comparisons=(Comparison(linear(-10, ore=1), ">="),)))
+    result = solve(model, far, "milp")
+    assert (result.status, result.cost, result.bound) == ("optimal", 14, 14)
+    assert result.detail["proven_horizon"] < 7  # seven digs cost as much
+    short = solve(model, far, "milp", max_horizon=1)
+    assert (short.plan, short.bound, short.status) == (None, 14, "no_plan_found")
+
+
+def test_costs_without_a_common_unit_are_not_proven_exactly_by_programs() -> None:
+    model, problem = mine(sense="minimize", expression=linear(spent=1))
+    half = Linear(((SPENT, 1), (ORE, Fraction(1, 3))), Fraction(1, 7))
+    third = NumericAction("dig", effects=((ORE, linear(Fraction(5, 3), ore=1)), (SPENT, half)))
+    model = NumericModel(WORDS, {"dig": third})
+    by_programs, by_search = (solve(model, problem, planner) for planner in ("milp", "astar"))
+    assert by_search.status == "optimal"
+    assert by_programs.cost == by_search.cost == 3 * Fraction(1, 7) + Fraction(5, 3)
+    assert by_programs.status == "satisficing"
+    assert by_programs.bound is not None and by_programs.cost is not None
+    assert by_programs.bound < by_programs.cost < by_programs.bound + Fraction(1, 10**5)
 
 
 def test_a_wrong_cost_of_a_planner_is_corrected() -> None:

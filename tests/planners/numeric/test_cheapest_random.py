@@ -15,6 +15,7 @@ from tests.planners.numeric.builders import RANDOM, plain_successors
 from tests.planners.numeric.test_milp_random import random_task
 from worldplan.planners.numeric.cheapest.lower_bounds import LowerBounds
 from worldplan.planners.numeric.cheapest.planner import UnboundedMetric, astar_plan
+from worldplan.planners.numeric.milp.planner import milp_plan
 from worldplan.planners.numeric.task.task import GroundTask
 from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import Linear, NumericModel, NumericProblem, State
@@ -92,8 +93,12 @@ def cheapest(model: NumericModel, problem: NumericProblem) -> tuple[Rational | N
     return None, True
 
 
-def best_within(model: NumericModel, problem: NumericProblem, depth: int) -> Rational | None:
-    """The best signed metric of all plans with at most `depth` actions, one by one."""
+def best_within(
+    model: NumericModel, problem: NumericProblem, depth: int
+) -> tuple[Rational | None, bool]:
+    """The best signed metric of all plans with at most `depth` actions, one by one; and whether
+    these are all of them.
+    """
     assert problem.metric is not None
     best: Rational | None = None
     frontier = {problem.initial}
@@ -108,8 +113,8 @@ def best_within(model: NumericModel, problem: NumericProblem, depth: int) -> Rat
             for after in plain_successors(model, problem, state).values()
         }
         if len(frontier) > MOST_STATES:
-            break
-    return best
+            return best, False
+    return best, True
 
 
 @RANDOM
@@ -133,7 +138,7 @@ def test_the_cheapest_plan_costs_what_uniform_cost_search_finds(seed: int) -> No
 def test_no_plan_of_few_actions_is_better_than_the_bound(task: Task) -> None:
     model, problem = task
     assert problem.metric is not None
-    best = best_within(model, problem, DEPTH)
+    best, complete = best_within(model, problem, DEPTH)
     sign = problem.metric.sign
     try:
         result = astar_plan(model, problem, time_limit=0.5)
@@ -148,7 +153,7 @@ def test_no_plan_of_few_actions_is_better_than_the_bound(task: Task) -> None:
         if result.status == "optimal":
             assert result.bound == result.cost
             assert best is None or sign * result.cost <= best
-            if len(result.plan) <= DEPTH and best is not None:
+            if complete and len(result.plan) <= DEPTH:
                 assert sign * result.cost == best
 
 
@@ -175,3 +180,24 @@ def test_bounds_of_all_states_hold(seed: int) -> None:
             for after in plain_successors(model, problem, state).values()
         }
         frontier = set(list(frontier)[:10])
+
+
+@RANDOM
+@given(tasks_with_metrics())
+def test_the_best_plan_of_few_actions_by_programs_is_the_one_of_brute_force(task: Task) -> None:
+    model, problem = task
+    assert problem.metric is not None
+    best, complete = best_within(model, problem, 3)
+    assume(complete)
+    result = milp_plan(model, problem, max_horizon=3, time_limit=20)
+    sign = problem.metric.sign
+    assert (result.plan is None) == (best is None)
+    if result.plan is not None:
+        assert is_valid(model, problem, result.plan)
+        assert plan_cost(model, problem, result.plan) == result.cost
+        assert result.cost is not None and sign * result.cost == best
+    longer, _ = best_within(model, problem, DEPTH)
+    if longer is not None and result.bound is not None:
+        assert sign * result.bound <= longer
+    if result.status == "optimal":
+        assert longer == best

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-import worldplan.planners.numeric.milp.planner
+import worldplan.planners.numeric.milp.run
 from tests.places import TRAJECTORIES
 from tests.planners.numeric.builders import shortest
 from worldplan.milp.errors import ConfigError
@@ -145,7 +145,7 @@ def test_plans_that_only_a_tolerance_allows_are_forbidden_one_by_one() -> None:
 
 
 def test_too_many_invalid_plans_end_without_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worldplan.planners.numeric.milp.planner, "MOST_INVALID", 2)
+    monkeypatch.setattr(worldplan.planners.numeric.milp.run, "MOST_INVALID", 2)
     steps = {
         f"s{i}": NumericAction(f"s{i}", effects=((("x",), Linear(((("x",), 1),), Fraction(1, 2))),))
         for i in range(4)
@@ -235,7 +235,7 @@ def test_models_too_large_or_too_wide_are_named(monkeypatch: pytest.MonkeyPatch)
     result = milp_plan(wide, start(at_least("x", 10**12), x=1))
     assert result.status == "no_plan_found"
     assert "tolerance" in result.detail["reason"]
-    monkeypatch.setattr(worldplan.planners.numeric.milp.planner, "MOST_ENTRIES", 20)
+    monkeypatch.setattr(worldplan.planners.numeric.milp.run, "MOST_ENTRIES", 20)
     result = milp_plan(model, start(at_least("x", 9), x=0))
     assert result.status == "no_plan_found"
     assert "coefficients" in result.detail["reason"]

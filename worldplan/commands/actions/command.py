@@ -175,10 +175,10 @@ def _add_planner(parser: ArgumentParser, planner: str, seconds: float) -> None:
         type=str,
         default=planner,
         help="auto (search and the installed planners of others in turns, then a tenth of the time "
-        "for the problem's :metric), search, astar (best metric, with proof), milp (shortest "
-        "plans, with proof), enhsp, one engine alone (enhsp-sat-hmrphj, lpg, enhsp-sat-hadd, "
-        "enhsp-sat-aibr, nextflap, tamer, or up:NAME of unified-planning), or your own as "
-        "module:function",
+        "for the problem's :metric), search, astar (best metric, with proof), milp (fewest "
+        "actions or best metric, with proof, for few ground actions), enhsp, one engine alone "
+        "(enhsp-sat-hmrphj, lpg, enhsp-sat-hadd, enhsp-sat-aibr, nextflap, tamer, or up:NAME of "
+        "unified-planning), or your own as module:function",
     )
     parser.add_argument("--time-limit", type=float, default=seconds, help="seconds for a plan")
     parser.add_argument("--memory-limit", type=int, default=4096, help="MB for a plan")

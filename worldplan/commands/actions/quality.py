@@ -29,11 +29,13 @@ def in_words(result: PlanResult) -> str:
     value = f"{name} {number_in_words(result.cost)}"
     if result.status == "optimal":
         return f"{value}, and no plan of this model {verb} {beyond}"
+    horizon = result.detail.get("proven_horizon", -1)
+    among = f"; no plan with at most {horizon} actions {verb} {beyond}" if horizon >= 0 else ""
     if result.bound is None:
-        return f"{value}, not proven to be the {best}; no bound is proven"
+        return f"{value}, not proven to be the {best}; no bound is proven{among}"
     return (
         f"{value}, not proven to be the {best}: no plan {verb} {beyond} than "
-        f"{number_in_words(result.bound)} (gap {_percent(result.cost, result.bound)})"
+        f"{number_in_words(result.bound)} (gap {_percent(result.cost, result.bound)}){among}"
     )
 
 
