@@ -40,6 +40,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from worldplan.envs.boxes import action_box
 from worldplan.envs.checked import CheckedEnvironment
+from worldplan.envs.near_names import near_environment
 from worldplan.envs.spec import NO_LIMIT, EnvironmentSpec
 from worldplan.envs.wrappers import wrapped
 from worldplan.milp.addresses import user_place
@@ -177,10 +178,12 @@ def _made(
         with_options = f" with {arguments}" if arguments else ""
         is_refusal = isinstance(error, gym.error.Error | ImportError | TypeError)
         cause = error if is_refusal else f"{type(error).__name__}: {error}{user_place(error)}"
+        near = near_environment(name, ADAPTERS) if _is_unknown(error) else ""
         raise ConfigError(
-            f"environment '{name}'{with_options} cannot be made ({cause}): give a gymnasium id "
-            "such as Hopper-v5, or module:Id-v0 for your own, and options that it takes; or "
-            f"ADAPTER/TASK, where ADAPTER is {', '.join(ADAPTERS)} or your own module:function"
+            f"environment '{name}'{with_options} cannot be made ({cause}){near}: give a "
+            "gymnasium id such as Hopper-v5, or module:Id-v0 for your own, and options that it "
+            f"takes; or ADAPTER/TASK, where ADAPTER is {', '.join(ADAPTERS)} or your own "
+            "module:function"
         ) from error
     if not isinstance(env, gym.Env):
         raise ConfigError(
@@ -189,6 +192,12 @@ def _made(
     for wrapper in spec.wrappers:
         env = wrapped(env, wrapper, name)
     return _scaled(env, name) if scale_actions else env
+
+
+def _is_unknown(error: BaseException) -> bool:
+    """Whether there is no environment of the name, or no module."""
+    is_unknown = isinstance(error, gym.error.UnregisteredEnv)
+    return is_unknown or "importing a module failed" in str(error)
 
 
 def _scaled(env: Environment, name: str) -> Environment:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from worldplan.milp.errors import DatasetError, WorldplanError
+from worldplan.near_files import near_path
 
 _MEGABYTE = 2**20
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -33,7 +34,7 @@ def require_regular(path: str | Path, error: type[WorldplanError] = DatasetError
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
-        raise error(f"{path}: no such file: check the path") from None
+        raise error(f"{path}: no such file{near_path(path)}: check the path") from None
     except (OSError, ValueError) as reason:  # ValueError: a NUL byte in the path
         raise error(f"{path}: cannot be read ({_text(reason)}): check path and permissions") from (
             reason

@@ -173,7 +173,7 @@ def add_settings(parser: ArgumentParser, settings: type, kind: str) -> None:
     parser.add_argument(
         "--config",
         action="config",
-        help=f"{kind} file (the may stand without --config, before or after the options)",
+        help=f"{kind} file (may stand without --config, before or after the options)",
     )
     parser.add_class_arguments(settings)
     describe_all(parser, settings)

@@ -156,6 +156,7 @@ COMMANDS = {
         "worldplan.doctor:main", "", "what works here: solvers, licences, GPU, optional parts"
     ),
 }
+_WITHOUT_SETTINGS = ("actions ", "compare", "data ", "evaluate", "report", "runs")
 _HELP_WORDS = ("-h", "--help", "help")
 
 
@@ -275,6 +276,10 @@ def _call(name: str, argv: Sequence[str]) -> int:
     if wants_help(argv) and (stored := stored_help(name)) is not None:
         print(stored)
         return 0
+    if name.startswith(_WITHOUT_SETTINGS) and any(w.endswith((".yaml", ".yml")) for w in argv):
+        from worldplan.settings_files import refuse_settings  # jsonargparse: a tenth of a second
+
+        refuse_settings(argv)
     try:
         code: int = getattr(import_module(module), function)(argv)
     except ModuleNotFoundError as error:

@@ -59,6 +59,7 @@ def execute(work: Callable[[J], J], jobs: Sequence[J], processes: int) -> Genera
             tracker.ensure_running()  # here: its start would end what `_deaf_to_interrupts` begins
     try:
         with ExitStack() as stack:
+            stack.enter_context(_without_notices())
             with _deaf_to_interrupts():  # the processes start here
                 done = parallel(delayed(_run_while)(os.getpid(), work, job) for job in jobs)
                 stack.callback(_cancel, done)
@@ -75,6 +76,16 @@ def _cancel(results: Generator[Any]) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"\d+ tasks ")
         results.close()
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Let joblib not warn, in the block under `with`, of processes that had no job for minutes and
+    ended: it starts new ones. One that is killed raises an error.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        yield
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from worldplan.files import (
 )
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.user_files import read_user_text
+from worldplan.near_files import near_path
 
 CONFIG, VERSIONS, SEED, METRICS, SUMMARY, REPORT, UNFINISHED, BOUND, EVALUATION = (
     "config.yaml",
@@ -35,6 +36,17 @@ CONFIG, VERSIONS, SEED, METRICS, SUMMARY, REPORT, UNFINISHED, BOUND, EVALUATION 
     "bound.txt",
     "evaluation.csv",
 )
+
+
+def _newest_run(folder: Path) -> str:
+    """ " (did you mean 'runs/clinic/20261122-101500'?)", the newest of the runs in a folder; ""
+    where it holds none.
+    """
+    files = [*folder.glob(f"*/{CONFIG}"), *folder.glob(f"*/*/{CONFIG}")]
+    if not files:
+        return ""
+    newest = max(files, key=lambda file: (file.stat().st_mtime, file.parent.name))
+    return f" (did you mean '{newest.parent}'?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +64,9 @@ class Run:
         """
         folder = Path(path)
         if not (folder / CONFIG).is_file():
+            near = _newest_run(folder) if folder.is_dir() else near_path(folder)
             raise ConfigError(
-                f"{folder}: not a run folder (it has no {CONFIG}): "
+                f"{folder}: not a run folder (it has no {CONFIG}){near}: "
                 "give a folder like runs/<name>/<time>"
             )
         return cls(folder)

@@ -19,6 +19,12 @@ FILE_KINDS = {
 """Settings files: top-level keys of which each has at least one, and its command."""
 
 _TABLES = (".csv", ".tsv", ".xlsx", ".npz", ".hdf5")
+_OTHERS = {
+    ".pddl": "a domain or problem in PDDL: worldplan actions solve DOMAIN.pddl PROBLEM.pddl",
+    ".trajectory": "a log of actions: worldplan actions learn",
+    ".ckpt": "a checkpoint: 'worldplan evaluate' takes the folder that it is in",
+}
+"""Files that hold no settings, by their suffix, and what reads them."""
 
 
 def file_first(parser: ArgumentParser, argv: Sequence[str], kind: str) -> tuple[list[str], Path]:
@@ -58,6 +64,8 @@ def file_first(parser: ArgumentParser, argv: Sequence[str], kind: str) -> tuple[
         raise ConfigError(
             f"{file}: a table: give the {kind} file (.yaml), which names its tables, first"
         )
+    if file.suffix.lower() in _OTHERS and file.is_file():
+        raise ConfigError(f"{file}: {_OTHERS[file.suffix.lower()]}; this command reads a {kind}")
     refuse_other_kind(file, read_config(file), kind)  # or the file is missing or malformed
     return ["--config", words[0], *options], file
 
@@ -105,3 +113,27 @@ def refuse_other_kind(file: Path, settings: Mapping[str, Any], kind: str) -> Non
             f"{file}: a {other} (it has '{told}'), and this command reads a {kind}: "
             f"worldplan {command} {file}"
         )
+
+
+def refuse_settings(argv: Sequence[str]) -> None:
+    """Refuse a settings file among the arguments of a command that reads none.
+
+    Args:
+        argv: the words after the command; the value of an option passes.
+
+    Raises:
+        ConfigError: names the command for the file.
+    """
+    from worldplan.files import read_config  # pandas takes half a second to import
+
+    for before, word in zip(["", *argv], argv, strict=False):
+        file = Path(word)
+        if before.startswith("-") or file.suffix not in (".yaml", ".yml") or not file.is_file():
+            continue
+        keys = read_config(file).keys()
+        for kind, (known, command) in FILE_KINDS.items():
+            if known & keys:
+                raise ConfigError(
+                    f"{file}: a {kind} (it has '{min(known & keys)}'), and this command reads no "
+                    f"settings: worldplan {command} {file}"
+                )

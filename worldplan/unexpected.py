@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from worldplan.milp.errors import one_line
+from worldplan.near_files import near_path
 from worldplan.shipped import PACKAGE
 from worldplan.versions import versions
 
@@ -28,6 +29,7 @@ _LONGEST = 300  # characters of an exception's text on the terminal
 _LONGEST_LINE = 1500
 _MOST_WARNINGS = 5
 _PLACE = re.compile(r'File "(.+?)", line (\d+)')  # as tracebacks name it
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of warnings of gymnasium
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|bad_alloc", re.IGNORECASE)
 _REMEDIES = {
     errno.ENOENT: "check the path",
@@ -62,7 +64,7 @@ def guard_streams() -> None:
 
 def complain(text: str) -> None:
     """Print `text` as one line on stderr. Does nothing where stderr cannot be written to."""
-    line = " ".join(text.split())
+    line = " ".join(_COLOURS.sub("", text).split())
     if len(line) > _LONGEST_LINE:  # the start names the file, the end the remedy
         line = f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 2 :]}"
     with suppress(OSError, ValueError):
@@ -113,7 +115,8 @@ def describe_os_error(error: OSError) -> str | None:
         return None
     remedy = _REMEDIES.get(error.errno, "check the disk and the permissions")
     place = f"{error.filename}: " if error.filename is not None else ""
-    return f"{place}{error.strerror}: {remedy}"
+    near = near_path(error.filename) if error.errno == errno.ENOENT and place else ""
+    return f"{place}{error.strerror}{near}: {remedy}"
 
 
 def report(error: BaseException, argv: Sequence[str]) -> tuple[str, int]:

@@ -157,6 +157,20 @@ def file_of(name: str | Path) -> Path | None:
     return path if is_file and not str(name).startswith("minari:") else None
 
 
+def files_of(source: str | Path) -> list[Path]:
+    """The files of a dataset on this machine: the file itself, or all of a Minari dataset.
+
+    Args:
+        source: see `load_transitions`.
+    """
+    path = file_of(source)
+    if path is not None:
+        return [path]
+    from worldplan.world_models.data.minari_places import minari_files
+
+    return minari_files(str(source).removeprefix("minari:"))
+
+
 def _read(path: Path, load: Callable[[Path], Transitions]) -> Transitions:
     """The dataset that `load` reads from the file.
 

@@ -32,6 +32,7 @@ from worldplan.world_models.data.minari_places import (
     drafting,
     hdf5_in_memory,
     minari_place,
+    near_id,
     require_free_id,
 )
 from worldplan.world_models.data.simulator_states import join_state, split_state, warn_ignored
@@ -197,7 +198,8 @@ def write_minari(
 def _download(dataset_id: str) -> None:
     if dataset_id.startswith(_OWN):
         raise DatasetError(
-            f"Minari dataset {dataset_id} is not on this machine ({get_dataset_path()}): "
+            f"Minari dataset {dataset_id} is not on this machine ({get_dataset_path()})"
+            f"{near_id(dataset_id)}: "
             "collect it first (worldplan data collect, or the commands at the head of the "
             "configuration file), or set MINARI_DATASETS_PATH"
         )
@@ -211,8 +213,9 @@ def _download(dataset_id: str) -> None:
         if isinstance(error, ImportError):
             text += "; pip install 'worldplan[hub]'"
         raise DatasetError(
-            f"Minari dataset {dataset_id} is not on this machine ({get_dataset_path()}) "
-            f"and cannot be fetched from its hub ({type(error).__name__}: {text}): "
+            f"Minari dataset {dataset_id} is not on this machine ({get_dataset_path()})"
+            f"{near_id(dataset_id)} and cannot be fetched from its hub "
+            f"({type(error).__name__}: {text}): "
             "check id and network, set MINARI_DATASETS_PATH, "
             "or collect your own (worldplan data collect)"
         ) from error

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 
 from minari.data_collector import EpisodeBuffer
 from minari.dataset._storages.hdf5_storage import HDF5Storage
@@ -17,6 +18,7 @@ from minari.namespace import NAMESPACE_METADATA_FILENAME
 from minari.storage import get_dataset_path
 
 from worldplan.milp.errors import DatasetError
+from worldplan.near_files import near_path, nearest_path
 from worldplan.world_models.data.drafts import Place, reserved
 from worldplan.world_models.folders import path_before
 from worldplan.world_models.storage import replace_file
@@ -95,12 +97,33 @@ def require_free_id(dataset_id: str) -> None:
         )
 
 
+def minari_files(dataset_id: str) -> list[Path]:
+    """The files of a Minari dataset, and the notes of the namespaces that it is in."""
+    root, folder = get_dataset_path(), get_dataset_path(dataset_id)
+    parents = [parent for parent in folder.parents if parent.is_relative_to(root)]
+    notes = (parent / NAMESPACE_METADATA_FILENAME for parent in parents)
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return sorted([*files, *(note for note in notes if note.is_file())])
+
+
+def near_id(dataset_id: str) -> str:
+    """ " (did you mean 'worldplan/hopper-own-v0'?)", with a dataset on this machine; "" where none
+    is near.
+    """
+    root = get_dataset_path()
+    near = nearest_path(root / dataset_id)
+    if near is None or not (near / "data").is_dir():
+        return ""
+    return f" (did you mean '{near.relative_to(root).as_posix()}'?)"
+
+
 def check_id(dataset_id: str) -> None:
     try:
         _, name, version = parse_dataset_id(dataset_id)
     except (ValueError, TypeError) as error:  # TypeError: no version
         raise DatasetError(
-            f"'{dataset_id}' is neither a .npz, .hdf5 or .h5 file nor a Minari id: "
+            f"'{dataset_id}' is neither a .npz, .hdf5 or .h5 file nor a Minari id"
+            f"{near_path(dataset_id)}: "
             "write an id as space/name-v0, e.g. mujoco/hopper/medium-v0"
         ) from error
 

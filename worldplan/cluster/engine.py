@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from worldplan.cluster.luggage import Luggage, files_to_carry, own_modules
+from worldplan.cluster.luggage import Luggage, files_to_carry, folder_variables, own_modules
 from worldplan.cluster.mailbox import Mailbox
 from worldplan.cluster.parcels import Job, deliver, pack
 from worldplan.cluster.session import connected, start_actor
@@ -118,6 +118,7 @@ class _RayRun(Generic[J]):
                 {str(file): ray.put(np.fromfile(file, np.uint8)) for file in files},
                 tuple(dict.fromkeys(str(folder) for folder, _ in own_modules())),
                 package_versions(),
+                folder_variables(files),
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from worldplan.milp.errors import ConfigError
 from worldplan.shipped import PACKAGE
 
+MINARI_FOLDER = "MINARI_DATASETS_PATH"
 _NO_SOURCE = ("__pycache__", "site-packages")
 
 
@@ -25,6 +27,7 @@ class Luggage:
         files: the content of each file by its absolute path here: references to Ray's store.
         modules: folders here, from which the user's own modules are imported.
         versions: of Python and packages; they must be the same there.
+        variables: of the environment, that name folders here with files that travel.
     """
 
     token: str
@@ -32,6 +35,7 @@ class Luggage:
     files: dict[str, Any]
     modules: tuple[str, ...]
     versions: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 def files_to_carry(inputs: Iterable[Path]) -> list[Path]:
@@ -52,6 +56,18 @@ def files_to_carry(inputs: Iterable[Path]) -> list[Path]:
     for _, files in own_modules():
         found |= dict.fromkeys(files)
     return list(found)
+
+
+def folder_variables(files: Iterable[Path]) -> dict[str, str]:
+    """The variable that names Minari's folder, where one of the files is in it.
+
+    Args:
+        files: absolute paths of what travels.
+    """
+    usual = Path.home() / ".minari" / "datasets"
+    folder = Path(os.environ.get(MINARI_FOLDER) or usual).absolute()
+    has_files = any(file.is_relative_to(folder) for file in files)
+    return {MINARI_FOLDER: str(folder)} if has_files else {}
 
 
 def own_modules() -> Iterator[tuple[Path, list[Path]]]:

@@ -132,6 +132,7 @@ def _unpacked(luggage: Luggage) -> Path:
         _folders[luggage.token] = root
     root = _folders[luggage.token]
     os.chdir(under(root, luggage.folder))
+    os.environ.update({name: str(under(root, at)) for name, at in luggage.variables.items()})
     return root
 
 

@@ -11,11 +11,13 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from worldplan.commands.fit_classes import class_paths, unknown_short_name
 from worldplan.commands.fit_words import CONFIG, arguments_of, class_path_of, options_of
 from worldplan.files import read_config
 from worldplan.hints import settings_within
 from worldplan.nearest import did_you_mean
 
+_PACKAGES = ("worldplan", "lightning", "torch")  # of most class paths
 _MODEL = ("class_path", "init_args", "dict_kwargs")
 
 
@@ -32,9 +34,13 @@ def unknown_name(parser: ArgumentParser, argv: Sequence[str]) -> str:
     path = class_path_of(argv)
     if path and (problem := _unknown_class(path)):
         return problem
+    for source, setting, name in class_paths(argv):
+        problem = _unknown_class(name) if "." in name else unknown_short_name(setting, name)
+        if problem:
+            return f"{source}{problem}"
     arguments = arguments_of(path)
-    for source, name in _names(argv):
-        if problem := _unknown(name, flags, arguments):
+    for source, parts in _names(argv):
+        if problem := _unknown(parts, flags, arguments):
             return f"{source}{problem}"
     return ""
 
@@ -109,7 +115,7 @@ def _unknown_class(path: str) -> str:
             if hasattr(module, part):
                 module = getattr(module, part)
                 continue
-            known = _within(module) if module else ["worldplan"]
+            known = _within(module) if module else _PACKAGES
             near = did_you_mean(part, known, ".".join(parts[: count - 1]))
             return f"class_path {path}: there is no '{'.'.join(parts[:count])}'{near}"
         except Exception:  # of any module

@@ -13,7 +13,9 @@ import lightning as L
 from jsonargparse import Namespace
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from worldplan.commands.fit_trainer import check_trainer_names
 from worldplan.milp.errors import CheckpointError, ConfigError, WorldplanError, one_line
+from worldplan.near_files import near_path
 from worldplan.world_models.training.checkpoints import load_tensors, reading_checkpoint
 from worldplan.world_models.training.journal import LAST
 from worldplan.world_models.training.module import ResumableModule
@@ -43,7 +45,7 @@ def check_settings(config: Any, subcommand: str) -> None:
     """Check settings of the trainer that it would take without a word, and fill in its length.
 
     Raises:
-        ConfigError: a setting is out of range, or there is a second journal.
+        ConfigError: a setting is out of range, a name is unknown, or there is a second journal.
     """
     _check_sections(config)
     trainer = config["trainer"]
@@ -53,6 +55,7 @@ def check_settings(config: Any, subcommand: str) -> None:
         for name in ("max_epochs", "max_steps", "limit_train_batches"):
             if trainer.get(name) == 0:
                 raise ConfigError(f"trainer.{name} is 0: nothing would be trained: leave it out")
+    check_trainer_names(trainer)
     for name in _ABOVE_ZERO:
         value = trainer.get(name)
         if isinstance(value, (int, float)) and not (math.isfinite(value) and value > 0):
@@ -109,8 +112,8 @@ def read_state(path: str | Path) -> Saved:
         raise CheckpointError(f"--ckpt_path {path}: a folder: give a file, such as {file / LAST}")
     if not file.exists():
         raise CheckpointError(
-            f"--ckpt_path {path}: no such file: check the path, or leave the option out "
-            "to begin anew"
+            f"--ckpt_path {path}: no such file{near_path(path)}: check the path, or leave the "
+            "option out to begin anew"
         )
     if not file.is_file():
         raise CheckpointError(f"--ckpt_path {path}: not a regular file: check the path")

@@ -58,6 +58,7 @@ class Nodes:
                 "RAY_AUTH_MODE": "disabled",  # a token would be written into the home folder
                 "BEGUN": str(self.root / "begun"),
                 "NODE": str(number),
+                "MINARI_DATASETS_PATH": str(folder / "tmp" / "datasets"),
             },
             stdout=log.open("wb"),
             stderr=subprocess.STDOUT,
@@ -117,7 +118,7 @@ def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> No
 
 def finish(process: subprocess.Popen[str]) -> str:
     """What a command that ends well wrote to stderr."""
-    _, err = process.communicate(timeout=200)
+    _, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
     return err
 

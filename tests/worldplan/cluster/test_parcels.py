@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from worldplan.cluster.luggage import folder_variables
 from worldplan.cluster.mailbox import Mailbox
 from worldplan.cluster.parcels import Parcel, Snapshots, changes, deliver, merged, pack, unpack
 from worldplan.cluster.places import moved
 from worldplan.milp.errors import ConfigError
+from worldplan.world_models.data.files import files_of
 
 
 @dataclass(frozen=True)
@@ -114,3 +116,19 @@ def test_a_file_that_is_again_as_at_first_is_sent_again(tmp_path: Path) -> None:
     assert snapshots.next() == Parcel({}, ("flag",))
     flag.write_text("1")
     assert changes(before, tmp_path, snapshots.names) == before
+
+
+def test_a_minari_dataset_travels_with_the_variable_that_names_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the files of its namespace do; without such files, the variable of the machine counts."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    files = ("own/namespace_metadata.json", "own/a-v0/data/main_data.hdf5", "own/b-v0/data/x")
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    carried = files_of("minari:own/a-v0")
+    assert sorted(carried) == [tmp_path / files[1], tmp_path / files[0]]
+    assert files_of("own/a-v0") == carried and files_of("a.npz") == [Path("a.npz")]
+    assert folder_variables(carried) == {"MINARI_DATASETS_PATH": str(tmp_path)}
+    assert folder_variables([tmp_path.parent / "a.npz"]) == {}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from worldplan.milp.errors import DatasetError
 from worldplan.milp.user_files import require_regular
+from worldplan.near_files import near_path
 
 TRAJECTORIES = {".trajectory", ".traj", ".trace"}
 TABLES = {".csv", ".tsv"}
@@ -35,7 +36,8 @@ def trajectory_files(sources: Sequence[str | Path]) -> list[Path]:
     paths: list[Path] = []
     for source in map(Path, sources):
         if not source.exists():
-            raise DatasetError(f"{source}: no such file or folder")
+            near = near_path(source)
+            raise DatasetError(f"{source}: no such file or folder{near}: check the path")
         if source.is_dir():
             files = sorted(path for path in source.iterdir() if _counts(path))
             if not files:

@@ -12,6 +12,7 @@ from worldplan.commands.overview.figures import Figure, headlines
 from worldplan.commands.overview.kinds import Kind, date_of, kind_of, state_of
 from worldplan.files import read_mapping
 from worldplan.milp.errors import ConfigError, WorldplanError, one_line
+from worldplan.near_files import near_path
 from worldplan.runs import CONFIG, Run
 
 _DEEPEST = 6  # folders below the one that is listed
@@ -83,7 +84,7 @@ def find_runs(folder: Path) -> tuple[list[FoundRun], list[Skipped]]:
         ConfigError: it is missing, or a file.
     """
     if not folder.is_dir():
-        kind = "is a file" if folder.exists() else "no such folder"
+        kind = "is a file" if folder.exists() else f"no such folder{near_path(folder)}"
         raise ConfigError(f"{folder}: {kind}: give the folder of run folders, such as runs")
     runs, skipped = list[FoundRun](), list[Skipped]()
     for path, reason in _folders(folder, 0):

@@ -106,10 +106,18 @@ def run_study(
             lambda job: f"{job.row.name}, seeds {job.first}..{job.first + job.count - 1}",
             jobs,
             engine,
-            named_files(study.to_dict()).values(),
+            _inputs(study) if engine == "ray" else (),
         )
         write_results(run, study)
     return run
+
+
+def _inputs(study: Study) -> list[Path]:
+    """The files that the jobs of a study read."""
+    from worldplan.world_models.data.files import files_of
+
+    data = [] if study.data is None else files_of(study.data.dataset)
+    return [*named_files(study.to_dict()).values(), *data]
 
 
 def _check_accelerator(name: str) -> None:
@@ -122,6 +130,9 @@ def _check_accelerator(name: str) -> None:
         return
     import lightning as L  # takes seconds
 
+    from worldplan.commands.fit_trainer import check_accelerator_name
+
+    check_accelerator_name(name, "accelerator")
     try:
         L.Trainer(accelerator=name, devices=1, logger=False, enable_checkpointing=False)
     except Exception as error:  # Lightning raises several types

@@ -112,10 +112,20 @@ def run_tuning(
                 lambda job: "a trial",
                 jobs,
                 engine,
-                named_files(tuning.to_dict()).values(),
+                _inputs(tuning) if engine == "ray" else (),
             )
         write_results(run, tuning, open_study(storage, tuning, made_with))
     return run
+
+
+def _inputs(tuning: Tuning) -> list[Path]:
+    """The files that the trials of a tuning read."""
+    from worldplan.world_models.data.files import files_of
+
+    data = None if tuning.data is None else tuning.data.dataset
+    sources = [source for source in (data, tuning.score_data) if source is not None]
+    named = named_files(tuning.to_dict()).values()
+    return [*named, *(file for source in sources for file in files_of(source))]
 
 
 def _check_reachable(storage: str | None) -> None:
