@@ -74,7 +74,7 @@ def portfolio_plan(
         memory_limit_mb,
         has_regions=any(action.regions for action in model.actions.values()),
     ) as (runs, missing):
-        turns = Turns(runs, at_once, with_caller=True)
+        turns = Turns(runs, at_once, time_limit, with_caller=True)
         own: PlanResult | None = None
         try:
             own = search_plan(
@@ -86,7 +86,7 @@ def portfolio_plan(
                 between=turns.tick,
             )
             if own.plan is None and own.status != "unsolvable":
-                turns.finish(started + time_limit - time.perf_counter())
+                turns.finish()
         except Overtaken as overtaken:
             turns.close()
             left = max(0.0, started + time_limit - time.perf_counter())
@@ -210,9 +210,9 @@ def _by_engines(
     """The first valid plan of some engines."""
     started = time.perf_counter()
     with _runs(engines, writer, fault, memory_limit_mb, has_regions=has_regions) as (runs, missing):
-        turns = Turns(runs, at_once, with_caller=False)
+        turns = Turns(runs, at_once, time_limit, with_caller=False)
         try:
-            turns.finish(time_limit)
+            turns.finish()
         except Overtaken as overtaken:
             turns.close()
             detail = {"tried": _tried(None, runs, missing)}

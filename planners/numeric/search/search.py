@@ -1,15 +1,13 @@
 """Numeric planning by state-space search: breadth-first (shortest plans, proofs) and greedy
 best-first (large problems).
 
-The greedy search is lazy: a state waits with the estimate of its parent and is estimated when it is
-taken out. Two queues alternate, one with all states and one with the states reached by preferred
-actions. The second gets more turns whenever the least estimate drops (alternation and boosting
-after Richter and Helmert, ICAPS 2009).
+The greedy search also jumps: an action that the relaxed plan repeats is repeated as often at once
+(macro-actions after Scala et al., JAIR 2020). It is lazy: a state waits with the estimate of its
+parent and is estimated when it is taken out of one of the `OpenLists`.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import deque
 from collections.abc import Callable
@@ -19,7 +17,8 @@ from typing import Any
 from worldplan.milp.errors import ConfigError
 from worldplan.nearest import did_you_mean
 from worldplan.planners.numeric.search.heuristic import RelaxedPlanHeuristic
-from worldplan.planners.numeric.search.shortening import path_to, shorten
+from worldplan.planners.numeric.search.open_lists import Novelty, OpenLists
+from worldplan.planners.numeric.search.shortening import Parents, path_to, shorten
 from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits, check_limits
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask, Node
@@ -27,9 +26,9 @@ from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
 from worldplan.world_models.numeric.execution import is_valid
 
 METHODS = ("auto", "breadth_first", "greedy")
-BOOST = 1000  # extra turns of the preferred queue for a new least estimate
 # in "auto", breadth-first search gets the smaller of these seconds and this share of the time
 FIRST_SECONDS, FIRST_SHARE = 1.0, 0.1
+HUGE_VALUE = 10**18  # jumps end where a value exceeds it
 SHORTENING_SECONDS = 5.0  # at most, within the time limit
 
 Progress = Callable[[int, float], None]  # states expanded, least estimate so far
@@ -171,7 +170,7 @@ def _breadth_first(task: GroundTask, run: _Run, limits: SearchLimits) -> list[in
     Raises:
         LimitReached: a limit of time or memory.
     """
-    parents: dict[Node, tuple[Node, int] | None] = {task.initial: None}
+    parents: Parents = {task.initial: None}
     if task.is_goal(task.initial):
         return []
     frontier = deque([task.initial])
@@ -181,15 +180,11 @@ def _breadth_first(task: GroundTask, run: _Run, limits: SearchLimits) -> list[in
         run.expanded += 1
         for number, child in task.successors(node):
             if child not in parents:
-                parents[child] = (node, number)
+                parents[child] = (node, number, 1)
                 if task.is_goal(child):
                     return path_to(child, parents)
                 frontier.append(child)
     return None
-
-
-# estimate of the parent, order of generation, parent, number of the action, state
-QueueEntry = tuple[float, int, Node, int, Node]
 
 
 def _greedy(task: GroundTask, run: _Run) -> list[int] | None:
@@ -200,32 +195,71 @@ def _greedy(task: GroundTask, run: _Run) -> list[int] | None:
         LimitReached: a limit of time or memory.
     """
     heuristic = RelaxedPlanHeuristic(task, run.limits.check)
-    parents: dict[Node, tuple[Node, int] | None] = {}
-    all_states: list[QueueEntry] = [(0.0, 0, task.initial, -1, task.initial)]
-    preferred: list[QueueEntry] = []
-    turns, generated = [0, 0], 0
-    while all_states or preferred:
+    parents: Parents = {}
+    lists = OpenLists(heuristic.count, task.initial)
+    novelty = Novelty()
+    while (step := lists.pop()) is not None:
         run.limits.check()
-        queue = 1 if preferred and (not all_states or turns[1] <= turns[0]) else 0
-        turns[queue] += 1
-        _, _, parent, number, node = heapq.heappop(preferred if queue else all_states)
+        parent, number, times, node = step
         if node in parents:
             continue
-        parents[node] = (parent, number) if number >= 0 else None
+        parents[node] = (parent, number, times) if number >= 0 else None
         if task.is_goal(node):
+            run.lower(0.0)
             return path_to(node, parents)
-        estimate = heuristic(node)
+        estimates = heuristic.estimates(node)
         run.evaluated += 1
-        if estimate.cost == math.inf:
+        if estimates[0].cost == math.inf:
             continue
-        if run.lower(estimate.cost):
-            turns[1] -= BOOST
+        if lists.record([estimate.cost for estimate in estimates]):
+            run.lower(min(lists.best))
         run.expanded += 1
-        for action, child in task.successors(node):
-            if child not in parents:
-                generated += 1
-                entry = (estimate.cost, generated, node, action, child)
-                heapq.heappush(all_states, entry)
-                if action in estimate.preferred:
-                    heapq.heappush(preferred, entry)
+        is_novel = novelty.is_new(node, estimates[0].cost)
+        steps = [
+            (number, 1, child) for number, child in task.successors(node) if child not in parents
+        ]
+        if is_novel:
+            for number, times, child in steps:
+                lists.push_novel(estimates[0].cost, (node, number, times, child))
+        for kind, estimate in enumerate(estimates):
+            for number, times, child in steps:
+                lists.push(
+                    kind, estimate.cost, (node, number, times, child), number in estimate.preferred
+                )
+            for number, most in estimate.preferred.items():
+                times, child = _repeated(task, number, most, node, run.limits.check)
+                if times > 1 and child not in parents:
+                    # what the relaxed plan promises; its own estimate counts once it is taken out
+                    promised = estimate.cost - times + 1
+                    lists.push(kind, promised, (node, number, times, child), True)
     return None
+
+
+def _repeated(
+    task: GroundTask, action: int, most: int, node: Node, check: Callable[[], None]
+) -> tuple[int, Node]:
+    """How often an action can be applied in a row, at most `most` times, and the last state.
+
+    It ends early at a goal, where the state no longer changes, and where values explode.
+
+    Args:
+        task: the ground task.
+        action: number of the action.
+        most: largest number of repetitions.
+        node: the state before.
+        check: called at every repetition; it ends the search by raising.
+    """
+    for times in range(most):
+        check()
+        after = task.apply(action, node)
+        if after is None or after == node:
+            return times, node
+        node = after
+        if times and (task.is_goal(node) or _is_huge(node)):
+            return times + 1, node
+    return most, node
+
+
+def _is_huge(node: Node) -> bool:
+    """Whether a value is beyond what a repeated constant step reaches."""
+    return any(value is not None and not -HUGE_VALUE <= value <= HUGE_VALUE for value in node[1])

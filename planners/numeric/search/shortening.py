@@ -13,6 +13,10 @@ from worldplan.planners.numeric.task.task import GroundTask, Node
 from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem
 from worldplan.world_models.numeric.execution import is_valid
 
+# the step to each generated state: parent, action, and how often the action was applied; None for
+# the initial state
+Parents = dict[Node, tuple[Node, int, int] | None]
+
 
 def shorten(task: GroundTask, plan: Sequence[int], limits: SearchLimits) -> list[int]:
     """A valid plan that is no longer than `plan`; the best one so far when a limit is reached.
@@ -65,17 +69,17 @@ def shortened(
     return plan
 
 
-def path_to(node: Node, parents: dict[Node, tuple[Node, int] | None]) -> list[int]:
+def path_to(node: Node, parents: Parents) -> list[int]:
     """Numbers of the actions that lead to a state.
 
     Args:
         node: the state.
-        parents: parent and action of each generated state; None for the initial one.
+        parents: the step to each generated state.
     """
-    plan = []
+    plan: list[int] = []
     while (step := parents[node]) is not None:
-        node, number = step
-        plan.append(number)
+        node, number, times = step
+        plan += [number] * times
     return plan[::-1]
 
 
@@ -90,7 +94,7 @@ def _shortcuts(task: GroundTask, plan: list[int], limits: SearchLimits) -> list[
     for number in plan:
         last = _step(task, number, last)
         states.add(last)
-    parents: dict[Node, tuple[Node, int] | None] = {task.initial: None}
+    parents: Parents = {task.initial: None}
     frontier = [task.initial]
     while last not in parents:
         next_frontier = []
@@ -98,7 +102,7 @@ def _shortcuts(task: GroundTask, plan: list[int], limits: SearchLimits) -> list[
             limits.check()
             for number, child in task.successors(node):
                 if child in states and child not in parents:
-                    parents[child] = (node, number)
+                    parents[child] = (node, number, 1)
                     next_frontier.append(child)
         frontier = next_frontier
     return path_to(last, parents)

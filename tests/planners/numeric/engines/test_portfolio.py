@@ -98,7 +98,7 @@ def test_the_rest_goes_on_whatever_one_engine_does(
     known: Callable[..., list[str]], without_search: None, at_once: int
 ) -> None:
     bad = ["crash", "complains", "garbage", "wrong", "silent", "unsolvable", "chatty", "hangs"]
-    names = known(*(engine(name, first_slice=3.0) for name in bad), engine("right"))
+    names = known(*(engine(name, first_slice=3.0) for name in bad), engine("right", delay=1.0))
     result = portfolio_plan(MODEL, PROBLEM, engines=names, at_once=at_once, time_limit=60)
     assert (result.plan, result.status, result.planner) == (PLAN, "satisficing", "right")
     told = reasons(result)
@@ -159,6 +159,25 @@ def test_the_search_ends_when_an_engine_has_a_plan(
     result = portfolio_plan(MODEL, PROBLEM, engines=known(engine("right")), time_limit=30)
     assert result.plan == PLAN
     assert list(reasons(result)) == ["right"]
+
+
+def test_a_slice_does_not_outlast_the_time(
+    known: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search waits for an engine with a slice of a minute, and the time limit is 2 s."""
+
+    def patient(*_: Any, between: Callable[[], float], time_limit: float, **__: Any) -> PlanResult:
+        end = time.monotonic() + time_limit
+        while time.monotonic() < end:
+            between()
+        return PlanResult(None, "time_limit", "search", time_limit)
+
+    monkeypatch.setattr(portfolio, "search_plan", patient)
+    started = time.monotonic()
+    names = known(engine("hangs", first_slice=60.0))
+    result = portfolio_plan(MODEL, PROBLEM, engines=names, time_limit=2.5)
+    assert result.status == "time_limit"
+    assert time.monotonic() - started < 8
 
 
 def test_an_easy_problem_starts_no_engine(known: Callable[..., list[str]]) -> None:
