@@ -42,6 +42,7 @@ from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.task.budget import check_limits
 from worldplan.planners.numeric.task.quality import check_metric, valued
 from worldplan.planners.numeric.task.result import PlanResult
+from worldplan.world_models.numeric.bounded import BoundedModel
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
 from worldplan.world_models.numeric.plan_errors import plan_fault
 
@@ -82,7 +83,7 @@ PLANNERS: Registry[PlanFunction | type[PlanFunction]] = Registry(
 
 
 def solve(
-    model: NumericModel,
+    model: NumericModel | BoundedModel,
     problem: NumericProblem,
     planner: str | PlanFunction = "auto",
     *,
@@ -93,7 +94,8 @@ def solve(
     """A plan, checked exactly in the model whichever planner made it.
 
     Args:
-        model: the actions.
+        model: the actions. With bounded errors, the plan is robust: it works for every value within
+            the bounds, and `detail["robust"]` is set.
         problem: objects, initial state and goal.
         planner: a name in `PLANNERS`, an address "module:attribute", or a `PlanFunction` itself.
             "search" is `search_plan`, "astar" is `astar_plan` (best metric, proven), "milp" is
@@ -119,6 +121,11 @@ def solve(
         DatasetError: the problem does not fit the model.
         SolverFailed: ENHSP or the MILP solver broke down.
     """
+    if isinstance(model, BoundedModel):
+        model, problem = model.robust(problem)
+        settings |= {"time_limit": time_limit, "memory_limit_mb": memory_limit_mb}
+        result = solve(model, problem, planner, **settings)
+        return replace(result, detail={**result.detail, "robust": True})
     name = planner if isinstance(planner, str) else getattr(planner, "__name__", "planner")
     plan_function = _plan_function(planner)
     check_limits(model, problem, time_limit, memory_limit_mb)

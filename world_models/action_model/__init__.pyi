@@ -1,3 +1,4 @@
+from .files import load_any_model as load_any_model
 from .files import load_model as load_model
 from .files import save_model as save_model
 from .hypothesis_classes import Declaration as Declaration
@@ -6,5 +7,6 @@ from .hypothesis_classes import fluent_text as fluent_text
 from .learner import ActionModelLearner as ActionModelLearner
 from .learner import LearningReport as LearningReport
 from .learner import learn as learn
+from .learner import learn_with_noise as learn_with_noise
 from .precision_advice import PrecisionAdvice as PrecisionAdvice
 from .precision_advice import advise_precision as advise_precision

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import combinations, product
 
 from worldplan.milp.errors import DatasetError
@@ -27,8 +26,7 @@ from worldplan.world_models.numeric.domain import (
     ground,
     object_for,
 )
-
-FLOAT_ERROR = Fraction(1, 10**12)  # relative size of sums of rounding errors of floating point
+from worldplan.world_models.numeric.precision import rounding_hint
 
 
 class Excluded(Exception):
@@ -143,6 +141,10 @@ class ActionLearner:
             }
             self._changed |= bool(new) or not contradicted <= effects.contradicted
             effects.contradicted |= contradicted
+        self._add_numbers(row, label)
+
+    def _add_numbers(self, row: Point, label: Point) -> None:
+        """Add the numbers before and after a transition."""
         if row not in self.rows:
             self._changed = True
             self.rows[row] = label
@@ -228,7 +230,7 @@ class ActionLearner:
             )
 
         try:
-            numerics = learn_numerics(data, self.declaration, refuting)
+            numerics = self._numerics(data, refuting)
         except Refuted as error:
             raise Excluded(str(error)) from error
         self.refuted = numerics.refuted
@@ -282,6 +284,23 @@ class ActionLearner:
             and all(after.has_value(binding, values) for _, after in action.effects)
         )
 
+    def _numerics(
+        self, data: NumericTransitions, refuting: Callable[[LearnedNumerics], str]
+    ) -> LearnedNumerics:
+        """The numeric part.
+
+        Raises:
+            Refuted: the data contradict every class.
+        """
+        return learn_numerics(data, self.declaration, refuting)
+
+    def _changed_fluents(self, before: State, after: State) -> list[Ground]:
+        """The fluents whose values changed."""
+        if before.values == after.values:
+            return []
+        fluents = before.values.keys() | after.values.keys()
+        return [f for f in fluents if before.values.get(f) != after.values.get(f)]
+
     def _numbers(self, binding: Ground, state: State) -> Point:
         # None stands for an undefined fluent
         return tuple(state.values.get(ground(fluent, binding)) for fluent in self.fluents)  # type: ignore[misc]
@@ -300,38 +319,16 @@ class ActionLearner:
             if (ground_atom := ground(atom, binding)) in changes:
                 explanations[ground_atom].append(atom)
         unexplained: list[Ground] = [atom for atom, lifted in explanations.items() if not lifted]
-        if before.values != after.values:
+        if changed := self._changed_fluents(before, after):
             own_fluents = {ground(fluent, binding) for fluent in self.fluents}
-            fluents = before.values.keys() | after.values.keys()
-            unexplained += [
-                fluent
-                for fluent in fluents
-                if fluent not in own_fluents
-                and before.values.get(fluent) != after.values.get(fluent)
-            ]
+            unexplained += [fluent for fluent in changed if fluent not in own_fluents]
         if unexplained:
-            hint = _rounding_hint(unexplained, before, after)
+            hint = rounding_hint(unexplained, before, after)
             raise DatasetError(
                 f"({' '.join(min(unexplained))}) changes, which is not over the action's objects: "
                 f"the state does not follow from the action{hint}"
             )
         return explanations
-
-
-def _rounding_hint(unexplained: Sequence[Ground], before: State, after: State) -> str:
-    """A hint at the declared precision where all these changes are as small as rounding errors."""
-    changes = []
-    for fluent in unexplained:
-        x, y = before.values.get(fluent), after.values.get(fluent)
-        if x is None or y is None:
-            return ""
-        changes.append(abs(Fraction(y) - x))
-        if changes[-1] > FLOAT_ERROR * max(abs(Fraction(x)), abs(Fraction(y))):
-            return ""
-    return (
-        f" (it changes by {float(max(changes)):.1e} only, a rounding error: declare the precision "
-        "of the numbers, --decimals N)"
-    )
 
 
 def lifted_terms(

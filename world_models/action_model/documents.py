@@ -49,10 +49,11 @@ def model_from_document(document: Any) -> NumericModel:
             f"version: {document.get('version')!r}, and this worldplan reads version {VERSION}: "
             "learn the model again, or update worldplan"
         )
-    _record(document, "the file", ("format", "version", "domain", "actions", "report"))
+    parts = ("format", "version", "domain", "actions", "report")
+    checked_record(document, "the file", (*parts, *(["noise"] if "noise" in document else [])))
     vocabulary = _vocabulary(document["domain"])
     actions = {}
-    for name, entry in _mapping(document["actions"], "actions").items():
+    for name, entry in checked_mapping(document["actions"], "actions").items():
         if name not in vocabulary.actions:
             raise MalformedModel(f"actions.{name}: domain.actions does not declare it")
         actions[name] = _ActionReader(vocabulary, name).action(entry)
@@ -62,10 +63,10 @@ def model_from_document(document: Any) -> NumericModel:
 
 
 def _vocabulary(document: Any) -> Vocabulary:
-    _record(document, "domain", ("name", "types", "constants", *DECLARED))
+    checked_record(document, "domain", ("name", "types", "constants", *DECLARED))
     types = {
         name: _text(parent, f"domain.types.{name}")
-        for name, parent in _mapping(document["types"], "domain.types").items()
+        for name, parent in checked_mapping(document["types"], "domain.types").items()
     }
     for name in types:
         ancestor, visited = name, {"object"}
@@ -86,27 +87,27 @@ def _vocabulary(document: Any) -> Vocabulary:
 
     def kinds(section: str) -> dict[str, tuple[str, ...]]:
         where = f"domain.{section}"
-        entries = _mapping(document[section], where)
+        entries = checked_mapping(document[section], where)
         return {
             name: tuple(
                 kind(entry_kind, f"{where}.{name}")
-                for entry_kind in _list(argument_kinds, f"{where}.{name}")
+                for entry_kind in checked_list(argument_kinds, f"{where}.{name}")
             )
             for name, argument_kinds in entries.items()
         }
 
     actions = {}
-    for name, entries in _mapping(document["actions"], "domain.actions").items():
+    for name, entries in checked_mapping(document["actions"], "domain.actions").items():
         where = f"domain.actions.{name}"
         actions[name] = tuple(
             (_text(parameter, where), kind(parameter_type, where))
             for parameter, parameter_type in (
-                _pair(entry, where) for entry in _list(entries, where)
+                _pair(entry, where) for entry in checked_list(entries, where)
             )
         )
     constants = {
         name: kind(entry_kind, f"domain.constants.{name}")
-        for name, entry_kind in _mapping(document["constants"], "domain.constants").items()
+        for name, entry_kind in checked_mapping(document["constants"], "domain.constants").items()
     }
     return Vocabulary(
         _text(document["name"], "domain.name"),
@@ -127,7 +128,7 @@ class _ActionReader:
 
     def action(self, document: Any) -> NumericAction:
         sets = ("positive", "negative", "adds", "deletes")
-        _record(
+        checked_record(
             document,
             self.where,
             ("parameters", "distinct", "comparisons", "regions", "effects", *sets),
@@ -168,10 +169,10 @@ class _ActionReader:
         )
 
     def _entries(self, document: Mapping[str, Any], kind: str) -> list[Any]:
-        return _list(document[kind], f"{self.where}.{kind}")
+        return checked_list(document[kind], f"{self.where}.{kind}")
 
     def _lifted(self, value: Any, declared: Mapping[str, tuple[str, ...]], where: str) -> Lifted:
-        entries = _list(value, where)
+        entries = checked_list(value, where)
         name = entries[0] if entries else None
         if not isinstance(name, str) or name not in declared:
             raise MalformedModel(f"{where}: {value!r} names nothing that the domain declares there")
@@ -203,17 +204,16 @@ class _ActionReader:
         return first, second
 
     def _linear(self, document: Mapping[str, Any], where: str) -> Linear:
-        terms = (
-            _pair(entry, f"{where}.terms") for entry in _list(document["terms"], f"{where}.terms")
-        )
+        entries = checked_list(document["terms"], f"{where}.terms")
+        terms = (_pair(entry, f"{where}.terms") for entry in entries)
         linear_terms = tuple(
             (
                 self._term(term, f"{where}.terms"),
-                _number(c, f"{where}.terms"),
+                checked_number(c, f"{where}.terms"),
             )
             for term, c in terms
         )
-        return Linear(linear_terms, _number(document["constant"], f"{where}.constant"))
+        return Linear(linear_terms, checked_number(document["constant"], f"{where}.constant"))
 
     def _term(self, value: Any, where: str) -> Term:
         """A fluent, or a product of fluents divided by sums.
@@ -223,14 +223,14 @@ class _ActionReader:
         """
         if not isinstance(value, dict):
             return self._lifted(value, self.vocabulary.functions, where)
-        _record(value, where, ("product", "divisors"))
+        checked_record(value, where, ("product", "divisors"))
         factors = tuple(
             self._lifted(factor, self.vocabulary.functions, f"{where}.product")
-            for factor in _list(value["product"], f"{where}.product")
+            for factor in checked_list(value["product"], f"{where}.product")
         )
         divisors: list[Sum] = []
-        for entry in _list(value["divisors"], f"{where}.divisors"):
-            _record(entry, f"{where}.divisors", ("terms", "constant"))
+        for entry in checked_list(value["divisors"], f"{where}.divisors"):
+            checked_record(entry, f"{where}.divisors", ("terms", "constant"))
             divisor = self._linear(entry, f"{where}.divisors")
             divisors.append((divisor.terms, divisor.constant))
         if len(factors) + 2 * len(divisors) < 2:
@@ -238,7 +238,7 @@ class _ActionReader:
         return Product(factors, tuple(divisors))
 
     def _comparison(self, document: Any, where: str) -> Comparison:
-        _record(document, where, ("terms", "constant", "relation"))
+        checked_record(document, where, ("terms", "constant", "relation"))
         if document["relation"] not in (">=", ">", "="):
             raise MalformedModel(
                 f"{where}.relation: {document['relation']!r} is none of '>=', '>', '='"
@@ -246,7 +246,7 @@ class _ActionReader:
         return Comparison(self._linear(document, where), document["relation"])
 
     def _effect(self, document: Any, where: str) -> tuple[Lifted, Linear]:
-        _record(document, where, ("fluent", "terms", "constant"))
+        checked_record(document, where, ("fluent", "terms", "constant"))
         return self._lifted(
             document["fluent"], self.vocabulary.functions, f"{where}.fluent"
         ), self._linear(document, where)
@@ -255,18 +255,19 @@ class _ActionReader:
         kind = document.get("shape") if isinstance(document, dict) else None
         if kind not in ("polyhedron", "points"):
             raise MalformedModel(f"{where}.shape: {kind!r} is neither 'polyhedron' nor 'points'")
-        _record(
+        checked_record(
             document,
             where,
             ("fluents", "shape", "points", *(["directions"] if kind == "polyhedron" else [])),
         )
         fluents = tuple(
             self._lifted(fluent, self.vocabulary.functions, f"{where}.fluents")
-            for fluent in _list(document["fluents"], f"{where}.fluents", nonempty=True)
+            for fluent in checked_list(document["fluents"], f"{where}.fluents", nonempty=True)
         )
+        place = f"{where}.points"
         points = [
-            tuple(_number(x, f"{where}.points") for x in _list(point, f"{where}.points"))
-            for point in _list(document["points"], f"{where}.points", nonempty=True)
+            tuple(checked_number(x, place) for x in checked_list(point, place))
+            for point in checked_list(document["points"], place, nonempty=True)
         ]
         if any(len(point) != len(fluents) for point in points):
             raise MalformedModel(
@@ -274,7 +275,7 @@ class _ActionReader:
             )
         if kind == "points":
             return Region(fluents, SeenPoints(frozenset(points)))
-        directions = _list(document["directions"], f"{where}.directions")
+        directions = checked_list(document["directions"], f"{where}.directions")
         if len(directions) != len(fluents) or any(
             type(sign) is not int or sign not in (-1, 0, 1) for sign in directions
         ):
@@ -285,11 +286,11 @@ class _ActionReader:
 
 
 def _report(document: Any, vocabulary: Vocabulary) -> LearningReport:
-    _record(document, "report", REPORT)
+    checked_record(document, "report", REPORT)
     sections: dict[str, dict[str, Any]] = {}
     for kind in REPORT:
         value_type = str if kind in ("excluded", "refuted") else int
-        sections[kind] = _mapping(document[kind], f"report.{kind}")
+        sections[kind] = checked_mapping(document[kind], f"report.{kind}")
         for name, value in sections[kind].items():
             if name not in vocabulary.actions or type(value) is not value_type:
                 raise MalformedModel(
@@ -299,26 +300,36 @@ def _report(document: Any, vocabulary: Vocabulary) -> LearningReport:
     return LearningReport(**sections)
 
 
-def _record(value: Any, where: str, keys: tuple[str, ...]) -> None:
+def checked_record(value: Any, where: str, keys: tuple[str, ...]) -> None:
     """Check that a mapping has exactly these keys.
 
     Raises:
         MalformedModel: it is no mapping, or a key is missing or unknown.
     """
-    present = set(_mapping(value, where))
+    present = set(checked_mapping(value, where))
     if missing := [key for key in keys if key not in present]:
         raise MalformedModel(f"{where}: '{missing[0]}' is missing")
     if extra := sorted(present - set(keys)):
         raise MalformedModel(f"{where}: '{extra[0]}' is unknown")
 
 
-def _mapping(value: Any, where: str) -> dict[str, Any]:
+def checked_mapping(value: Any, where: str) -> dict[str, Any]:
+    """A mapping.
+
+    Raises:
+        MalformedModel: it is none.
+    """
     if not isinstance(value, dict):
         raise MalformedModel(f"{where}: must be a mapping, is {value!r:.60}")
     return value
 
 
-def _list(value: Any, where: str, *, nonempty: bool = False) -> list[Any]:
+def checked_list(value: Any, where: str, *, nonempty: bool = False) -> list[Any]:
+    """A list.
+
+    Raises:
+        MalformedModel: it is none, or empty and `nonempty` is set.
+    """
     if not isinstance(value, list) or (nonempty and not value):
         raise MalformedModel(
             f"{where}: must be a {'non-empty ' if nonempty else ''}list, is {value!r:.60}"
@@ -327,7 +338,7 @@ def _list(value: Any, where: str, *, nonempty: bool = False) -> list[Any]:
 
 
 def _pair(value: Any, where: str) -> tuple[Any, Any]:
-    if len(_list(value, where)) != 2:
+    if len(checked_list(value, where)) != 2:
         raise MalformedModel(f"{where}: must be a pair, is {value!r:.60}")
     return value[0], value[1]
 
@@ -338,7 +349,12 @@ def _text(value: Any, where: str) -> str:
     return value
 
 
-def _number(value: Any, where: str) -> Rational:
+def checked_number(value: Any, where: str) -> Rational:
+    """An exact number.
+
+    Raises:
+        MalformedModel: it is neither a whole number nor "p/q".
+    """
     if type(value) is int:
         return value
     if isinstance(value, str) and QUOTIENT.fullmatch(value):

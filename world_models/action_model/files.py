@@ -14,6 +14,10 @@ from typing import Any
 
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.milp.user_files import read_user_text, unique_keys
+from worldplan.world_models.action_model.bounded_documents import (
+    bounded_from_document,
+    noise_document,
+)
 from worldplan.world_models.action_model.documents import (
     DECLARED,
     FORMAT,
@@ -25,23 +29,27 @@ from worldplan.world_models.action_model.documents import (
 from worldplan.world_models.action_model.hypothesis_classes import SeenPoints
 from worldplan.world_models.exact.numbers import Point, Rational, exact
 from worldplan.world_models.exact.polyhedron import Polyhedron
+from worldplan.world_models.numeric.bounded import BoundedModel
 from worldplan.world_models.numeric.domain import Linear, NumericAction, NumericModel, Region
 from worldplan.world_models.numeric.products import Product, Term
 from worldplan.world_models.storage import replace_file
 
 
-def save_model(model: NumericModel, path: str | Path) -> None:
+def save_model(model: NumericModel | BoundedModel, path: str | Path) -> None:
     """Write a model to a JSON file, atomically.
 
     Args:
-        model: its regions must be `Polyhedron` or `SeenPoints`.
+        model: its regions must be `Polyhedron` or `SeenPoints`. With bounded errors, its file is
+            read by `load_any_model`.
         path: the file.
 
     Raises:
         ConfigError: a region has another shape.
     """
+    bounded = model if isinstance(model, BoundedModel) else None
+    model = model.model if isinstance(model, BoundedModel) else model
     report = model.detail.get("report")
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "domain": {
@@ -60,12 +68,33 @@ def save_model(model: NumericModel, path: str | Path) -> None:
         if report is None
         else {name: dict(getattr(report, name)) for name in REPORT},
     }
+    if bounded is not None:
+        document["noise"] = noise_document(bounded)
     text = json.dumps(document, ensure_ascii=False) + "\n"
     replace_file(Path(path), lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 def load_model(path: str | Path) -> NumericModel:
-    """Read a model; a learned one has its `LearningReport` as `detail["report"]`.
+    """Read an exact model; a learned one has its `LearningReport` as `detail["report"]`.
+
+    Args:
+        path: a file written by `save_model`.
+
+    Raises:
+        DatasetError: the file is missing, is no model file, has another version, or has a wrong
+            field, which the message names; or it has noise bounds.
+    """
+    model = load_any_model(path)
+    if isinstance(model, BoundedModel):
+        raise DatasetError(
+            f"{path}: has noise bounds, and exact numbers are needed here: learn it without "
+            "--noise (in Python, load_any_model reads it)"
+        )
+    return model
+
+
+def load_any_model(path: str | Path) -> NumericModel | BoundedModel:
+    """Read an exact model, or one with noise bounds.
 
     Args:
         path: a file written by `save_model`.
@@ -82,7 +111,8 @@ def load_model(path: str | Path) -> NumericModel:
             f"{path}: not a model file (not JSON: {error}): make one with `worldplan actions learn`"
         ) from error
     try:
-        return model_from_document(document)
+        model = model_from_document(document)
+        return bounded_from_document(document["noise"], model) if "noise" in document else model
     except MalformedModel as error:
         raise DatasetError(f"{path}: {error}") from error
     except RecursionError as error:  # of a deep list that stands in the place of a name

@@ -13,10 +13,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from worldplan.milp import checks
-from worldplan.milp.errors import DatasetError
+from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.world_models.action_model.action_learner import ActionLearner
+from worldplan.world_models.action_model.bounded_learner import BoundedActionLearner
+from worldplan.world_models.action_model.bounded_numerics import NoiseTooSmall
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
+from worldplan.world_models.numeric.bounded import BoundedModel
 from worldplan.world_models.numeric.domain import Ground, NumericModel, State, Vocabulary
+from worldplan.world_models.numeric.noise import Noise
 from worldplan.world_models.numeric.precision import (
     Precision,
     Rounding,
@@ -55,11 +59,13 @@ class ActionModelLearner:
         declarations: what is known about the numbers of single actions, by action name.
         default: the declaration of all other actions.
         precision: every observed number is rounded to it; None: numbers are taken as they are.
+        noise: bounds of the errors of the observed numbers; None: they are exact. With bounds,
+            `bounded_model` has the result.
 
     Raises:
         DatasetError: a declaration is given for an unknown action.
-        ConfigError: a declaration names a fluent that its action does not have, or the precision
-            a function that the domain does not have.
+        ConfigError: a declaration names a fluent that its action does not have, or precision or
+            noise a function that the domain does not have; or both are given.
     """
 
     def __init__(
@@ -69,12 +75,21 @@ class ActionModelLearner:
         default: Declaration | None = None,
         *,
         precision: Precision | None = None,
+        noise: Noise | None = None,
     ) -> None:
         checks.of_type(vocabulary, "vocabulary", Vocabulary, error=DatasetError)
         if precision is not None:
             checks.of_type(precision, "precision", Precision)
             check_functions(precision.steps, vocabulary.functions, "precision")
-        self.precision, self.rounding = precision, Rounding()
+        if noise is not None:
+            checks.of_type(noise, "noise", Noise)
+            check_functions(noise.bounds, vocabulary.functions, "noise")
+            if precision is not None:
+                raise ConfigError(
+                    "precision and noise are both declared: a noise bound includes rounding, so "
+                    "give the noise alone"
+                )
+        self.precision, self.rounding, self.noise = precision, Rounding(), noise
         declarations = {
             name.lower(): declaration for name, declaration in (declarations or {}).items()
         }
@@ -85,10 +100,14 @@ class ActionModelLearner:
                     f"'{vocabulary.name}'"
                 )
         self.vocabulary = vocabulary
-        self._learners = {
-            name: ActionLearner(vocabulary, name, declarations.get(name, default or Declaration()))
-            for name in vocabulary.actions
-        }
+        self._learners: dict[str, ActionLearner] = {}
+        for name in vocabulary.actions:
+            declaration = declarations.get(name, default or Declaration())
+            self._learners[name] = (
+                ActionLearner(vocabulary, name, declaration)
+                if noise is None
+                else BoundedActionLearner(vocabulary, name, declaration, noise)
+            )
 
     def observe(self, trajectory: Trajectory) -> None:
         """Add the transitions of a trajectory.
@@ -152,7 +171,11 @@ class ActionModelLearner:
         learner = self._learners.get(call[0])
         if learner is None:
             raise DatasetError(f"domain '{self.vocabulary.name}' has no action '{call[0]}'")
-        changed = before.atoms != after.atoms or before.values != after.values
+        changed = before.atoms != after.atoms or (
+            before.values != after.values
+            if self.noise is None
+            else bool(self.noise.changed(before, after))
+        )
         if succeeded is False and changed:
             raise DatasetError("the action is marked as failed and yet the state changed")
         binding = call[1:]
@@ -173,7 +196,40 @@ class ActionModelLearner:
         if a precision is declared, what it changed as `detail["rounding"]`, a `Rounding`.
 
         Only actions with new information are learned again.
+
+        Raises:
+            ConfigError: noise is declared; `bounded_model` has the result.
         """
+        if self.noise is not None:
+            raise ConfigError("noise is declared: use bounded_model() in place of model()")
+        return self._model()
+
+    def bounded_model(self) -> BoundedModel:
+        """The model of all transitions so far, with the certified errors of its effects.
+
+        Raises:
+            ConfigError: no noise is declared.
+            DatasetError: the data scatter more than the declared bounds allow.
+        """
+        if self.noise is None:
+            raise ConfigError("no noise is declared: use model(), or give noise=Noise(...)")
+        try:
+            model = self._model()
+        except NoiseTooSmall as error:
+            raise DatasetError(
+                f"{error}: give a larger bound, or leave the action out of the domain"
+            ) from error
+        errors = {
+            name: learner.errors
+            for name, learner in self._learners.items()
+            if isinstance(learner, BoundedActionLearner)
+            and name in model.actions
+            and learner.errors
+        }
+        return BoundedModel(model, errors, self.noise)
+
+    def _model(self) -> NumericModel:
+        """The learned actions, with the report."""
         actions = {name: learner.action() for name, learner in self._learners.items()}
         learners = self._learners.items()
         report = LearningReport(
@@ -214,3 +270,29 @@ def learn(
     """
     learner = ActionModelLearner(vocabulary, declarations, default, precision=precision)
     return learner.observe_all(trajectories).model()
+
+
+def learn_with_noise(
+    vocabulary: Vocabulary,
+    trajectories: Iterable[Trajectory],
+    noise: Noise,
+    declarations: Mapping[str, Declaration] | None = None,
+    default: Declaration | None = None,
+) -> BoundedModel:
+    """A safe model from trajectories whose numbers are off by at most the bounds of `noise`.
+
+    Args:
+        vocabulary: the declarations of the domain.
+        trajectories: what was observed.
+        noise: the bounds.
+        declarations: as in `ActionModelLearner`.
+        default: as in `ActionModelLearner`.
+
+    Raises:
+        DatasetError: a transition contradicts itself, a declaration is given for an unknown action,
+            or the data scatter more than the bounds allow.
+        ConfigError: a declaration names a fluent that its action does not have, or the noise a
+            function that the domain does not have.
+    """
+    learner = ActionModelLearner(vocabulary, declarations, default, noise=noise)
+    return learner.observe_all(trajectories).bounded_model()

@@ -131,7 +131,7 @@ def learn_numerics(
     )
     if undefined is not None:
         raise Refuted(f"({data.text(undefined)}) is defined before and not after the action")
-    declaration = _without(
+    declaration = without_undefined(
         declaration, {data.text(i) for i in range(len(data.fluents)) if i not in defined}
     )
     rows = {
@@ -160,7 +160,7 @@ def learn_numerics(
     )
 
 
-def _without(declaration: Declaration, undefined: set[str]) -> Declaration:
+def without_undefined(declaration: Declaration, undefined: set[str]) -> Declaration:
     """The declaration without the fluents that the data leave undefined.
 
     Args:

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from worldplan.world_models.action_model.action_learner import FLOAT_ERROR, ActionLearner
+from worldplan.world_models.action_model.action_learner import ActionLearner
 from worldplan.world_models.action_model.learner import ActionModelLearner
 from worldplan.world_models.action_model.numeric_effects import (
     NumericTransitions,
@@ -22,7 +22,7 @@ from worldplan.world_models.action_model.numeric_effects import (
 )
 from worldplan.world_models.exact.numbers import Point, Rational
 from worldplan.world_models.numeric.domain import Lifted, Linear
-from worldplan.world_models.numeric.precision import rounded
+from worldplan.world_models.numeric.precision import FLOAT_ERROR, rounded
 
 MOST_SUGGESTED = 15  # decimals; floating point has no more
 NEAR_AFFINE = 1e-6  # relative residual of an effect that is affine but for rounding

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import gcd
 
-from worldplan.world_models.exact.affine import Equation
-from worldplan.world_models.exact.numbers import Rational
+from worldplan.world_models.exact.affine import Equation, coprime_integers
+from worldplan.world_models.exact.numbers import Rational, exact
 
 Vector = tuple[int, ...]
 
@@ -63,6 +64,32 @@ def half_spaces(
     equalities = tuple((normal[1:], -normal[0]) for normal in cone.lines)
     inequalities = tuple((tuple(-a for a in ray[1:]), ray[0]) for ray in cone.rays if any(ray[1:]))
     return HalfSpaces(equalities, inequalities, exact)
+
+
+def vertices(
+    equalities: Sequence[tuple[Sequence[Rational], Rational]],
+    inequalities: Sequence[tuple[Sequence[Rational], Rational]],
+    dimension: int,
+    budget: int,
+) -> list[tuple[Rational, ...]] | None:
+    """The vertices of the set of all x with a . x = b and a . x <= b; None if there are too many.
+
+    Args:
+        equalities: pairs (a, b).
+        inequalities: pairs (a, b). The set must not contain a line.
+        dimension: the number of coordinates.
+        budget: the largest allowed number of vertices and rays at any time.
+    """
+    rows = [(1, *[0] * dimension)]  # homogeneous (w, w x) with w >= 0
+    for normal, b in equalities:
+        row = coprime_integers((b, *(-a for a in normal)))
+        rows += [row, tuple(-a for a in row)]
+    rows += [coprime_integers((b, *(-a for a in normal))) for normal, b in inequalities]
+    cone = _DualCone()
+    for row in dict.fromkeys(rows):
+        if not cone.cut(row, budget):
+            return None
+    return [tuple(exact(Fraction(x, ray[0])) for x in ray[1:]) for ray in cone.rays if ray[0] > 0]
 
 
 class _DualCone:

@@ -1,3 +1,4 @@
+from .bounded import BoundedModel as BoundedModel
 from .domain import Comparison as Comparison
 from .domain import Goal as Goal
 from .domain import Ground as Ground
@@ -20,6 +21,7 @@ from .goals import read_goal as read_goal
 from .logs import read_log as read_log
 from .logs import read_trajectories as read_trajectories
 from .metrics import Metric as Metric
+from .noise import Noise as Noise
 from .plan_errors import plan_fault as plan_fault
 from .plan_errors import unmet_conditions as unmet_conditions
 from .plan_errors import unmet_goals as unmet_goals

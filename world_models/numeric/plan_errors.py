@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from worldplan.world_models.exact.numbers import Rational
+from worldplan.world_models.numeric.bounded import BoundedModel, exact_pair
 from worldplan.world_models.numeric.domain import (
     Comparison,
     Goal,
@@ -24,8 +25,14 @@ from worldplan.world_models.numeric.execution import BrokenPlan, run_plan
 from worldplan.world_models.numeric.products import Product, Term
 
 
-def plan_fault(model: NumericModel, problem: NumericProblem, plan: Sequence[Ground]) -> str | None:
-    """What is wrong with a plan, executed exactly; None if it is valid."""
+def plan_fault(
+    model: NumericModel | BoundedModel, problem: NumericProblem, plan: Sequence[Ground]
+) -> str | None:
+    """What is wrong with a plan, executed exactly; None if it is valid.
+
+    In a model with bounded errors a plan is valid if it works for every value within the bounds.
+    """
+    model, problem = exact_pair(model, problem)
     state = problem.initial
     for number, call in enumerate(plan, 1):
         try:

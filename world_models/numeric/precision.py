@@ -4,7 +4,7 @@ added to them is rounded away when they are read. All arithmetic afterwards stay
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -17,6 +17,7 @@ from worldplan.world_models.numeric.domain import Ground, State
 from worldplan.world_models.numeric.trajectories import Trajectory
 
 MOST_DECIMALS = 30
+FLOAT_ERROR = Fraction(1, 10**12)  # relative size of sums of rounding errors of floating point
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,22 @@ def rounded_trajectory(trajectory: Trajectory, precision: Precision) -> tuple[Tr
 def rounded(value: Rational, step: Rational) -> Rational:
     """The nearest multiple of a step; of two equally near ones the even multiple."""
     return exact(round(Fraction(value) / step) * Fraction(step))
+
+
+def rounding_hint(unexplained: Sequence[Ground], before: State, after: State) -> str:
+    """A hint at the declared precision where all these changes are as small as rounding errors."""
+    changes = []
+    for fluent in unexplained:
+        x, y = before.values.get(fluent), after.values.get(fluent)
+        if x is None or y is None:
+            return ""
+        changes.append(abs(Fraction(y) - x))
+        if changes[-1] > FLOAT_ERROR * max(abs(Fraction(x)), abs(Fraction(y))):
+            return ""
+    return (
+        f" (it changes by {float(max(changes)):.1e} only, a rounding error: declare the precision "
+        "of the numbers, --decimals N)"
+    )
 
 
 def _positive(value: Any, what: str) -> Rational:

@@ -86,6 +86,13 @@ def _add_learn(parser: ArgumentParser) -> None:
     )
     _add_decimals(parser)
     parser.add_argument(
+        "--noise",
+        type=float | None,
+        default=None,
+        help="largest error of a logged number; the model and its plans then hold for every value "
+        "within it",
+    )
+    parser.add_argument(
         "--budget",
         type=int | None,
         default=None,

@@ -8,34 +8,40 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from worldplan.arguments import naming, parse_mapping
-from worldplan.files import read_config, refuse_input_as_output, write_text
+from worldplan.arguments import naming
+from worldplan.commands.actions.declarations import (
+    read_declarations,
+    read_noise,
+    read_precision,
+)
+from worldplan.files import refuse_input_as_output, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
-from worldplan.nearest import did_you_mean
 from worldplan.output.console import plain_console
 from worldplan.output.progress import progress_bar
 from worldplan.world_models.action_model.files import save_model
-from worldplan.world_models.action_model.hypothesis_classes import Declaration, SeenPoints
+from worldplan.world_models.action_model.hypothesis_classes import (
+    Declaration,
+    SeenPoints,
+    fluent_text,
+)
 from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport
 from worldplan.world_models.action_model.precision_advice import (
     PrecisionAdvice,
     advise_precision,
 )
 from worldplan.world_models.exact.polyhedron import Polyhedron
+from worldplan.world_models.numeric.bounded import BoundedModel
 from worldplan.world_models.numeric.domain import NumericAction, NumericModel
 from worldplan.world_models.numeric.logs import read_file
-from worldplan.world_models.numeric.precision import Precision
+from worldplan.world_models.numeric.noise import Noise
 from worldplan.world_models.numeric.sources.log_files import trajectory_files
 from worldplan.world_models.pddl.reading import read_vocabulary
 from worldplan.world_models.pddl.writing import FACET_BUDGET, domain_text
-
-SECTIONS = ("default", "actions", "precision")  # of a declarations file
 
 
 def learn_command(options: Namespace) -> int:
@@ -48,15 +54,8 @@ def learn_command(options: Namespace) -> int:
         ConfigError: an option or a declaration is wrong.
         DatasetError: a file is missing or malformed, or no action could be learned.
     """
-    if options.output.suffix not in (".json", ".pddl"):
-        raise ConfigError(
-            f"-o {options.output}: end it in .json (the exact model) or .pddl (a domain for other "
-            "planners)"
-        )
-    if options.budget is not None and (options.output.suffix != ".pddl" or options.budget < 1):
-        raise ConfigError(
-            f"--budget {options.budget}: a number of half-spaces from 1, for a .pddl output only"
-        )
+    noise = read_noise(options.declare, options.noise)
+    _check_output(options, noise)
     logs = trajectory_files(options.trajectories)
     refuse_input_as_output(options.output, options.domain, options.declare, *logs)
     vocabulary = read_vocabulary(options.domain)
@@ -71,10 +70,11 @@ def learn_command(options: Namespace) -> int:
             )
     precision = read_precision(options.declare, options.decimals)
     with naming(str(options.declare or "")):
-        learner = ActionModelLearner(vocabulary, declarations, default, precision=precision)
+        learner = ActionModelLearner(
+            vocabulary, declarations, default, precision=precision, noise=noise
+        )
     count = _observe(learner, options.trajectories)
-    model = learner.model()
-    advice = advise_precision(learner)
+    learned, model, advice = _model_of(learner)
     entries = {name: _entry(model, name, advice) for name in vocabulary.actions}
     if not model.actions:
         reasons = "; ".join(
@@ -83,8 +83,10 @@ def learn_command(options: Namespace) -> int:
         )
         raise DatasetError(f"no action could be learned from {count} trajectories: {reasons}")
     report: LearningReport = model.detail["report"]
+    if isinstance(learned, BoundedModel):
+        _add_errors(learned, entries)
     if options.output.suffix == ".json":
-        save_model(model, options.output)
+        save_model(learned, options.output)
     else:
         _export(model, options.output, options.budget or FACET_BUDGET, entries)
     if options.json:
@@ -114,83 +116,36 @@ def learn_command(options: Namespace) -> int:
     return 0
 
 
-def read_declarations(path: Path) -> tuple[dict[str, Declaration], Declaration]:
-    """Declarations per action, and the default declaration, from a YAML file.
-
-    The file has the form `default: {...}` and `actions: {name: {...}}`. What it declares about the
-    numbers is read by `read_precision`.
-
-    Args:
-        path: the file.
+def _check_output(options: Namespace, noise: Noise | None) -> None:
+    """Check the kind of output and what belongs to it.
 
     Raises:
-        ConfigError: the file is missing or has a wrong entry, which the message names.
+        ConfigError: they do not fit.
     """
-    config = read_config(path)
-    if unknown := sorted(str(key) for key in config if key not in SECTIONS):
-        near = did_you_mean(unknown[0], SECTIONS)
+    if options.output.suffix not in (".json", ".pddl"):
         raise ConfigError(
-            f"{path}: '{unknown[0]}' is unknown{near}: give 'default' and 'actions', and for the "
-            f"numbers {' and '.join(map(repr, SECTIONS[2:]))}"
+            f"-o {options.output}: end it in .json (the exact model) or .pddl (a domain for other "
+            "planners)"
         )
-    actions = config.get("actions") or {}
-    if not isinstance(actions, dict):
-        raise ConfigError(f"{path}: 'actions' must map each action's name to its declaration")
-    by_action = {
-        str(name).lower(): _declaration(path, str(name), values) for name, values in actions.items()
-    }
-    return by_action, _declaration(path, "default", config.get("default") or {})
+    if options.budget is not None and (options.output.suffix != ".pddl" or options.budget < 1):
+        raise ConfigError(
+            f"--budget {options.budget}: a number of half-spaces from 1, for a .pddl output only"
+        )
+    if noise is not None and options.output.suffix != ".json":
+        raise ConfigError(
+            f"-o {options.output}: a model with noise bounds is no PDDL domain: end it in .json"
+        )
 
 
-def read_precision(path: Path | None, decimals: int | None = None) -> Precision | None:
-    """The declared precision of the numbers; None without one.
-
-    The declarations file may have `precision: 0.01`, the step of all numbers, or a step for each
-    function, `precision: {battery: 0.01, share: 1/3}`.
-
-    Args:
-        path: the declarations file, if any.
-        decimals: decimals of the functions that the file gives no step for.
-
-    Raises:
-        ConfigError: a step or the number of decimals is wrong, or both are given for all numbers.
-    """
-    declared = (read_config(path) if path else {}).get("precision")
-    with naming(f"{path}" if declared is not None else ""):
-        if declared is not None and not isinstance(declared, dict):
-            if decimals is not None:
-                raise ConfigError(
-                    f"'precision: {declared}' and --decimals {decimals} both set the step of all "
-                    "numbers: give one of them, or a step for each function in the file"
-                )
-            return Precision(declared)
-        steps = {str(name): step for name, step in (declared or {}).items()}
-        if decimals is not None:
-            return Precision.decimals(decimals, steps)
-        return Precision(None, steps) if steps else None
-
-
-def _declaration(path: Path, name: str, values: Any) -> Declaration:
-    """One declaration.
-
-    Raises:
-        ConfigError: a setting is unknown or wrong.
-    """
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: {name}: must hold settings such as 'preconditions: monotone'")
-    with naming(f"{path}: {name}"):
-        parse_mapping(_declaration_parser(), values)  # names and types; the class checks the rest
-        return Declaration.from_dict(values)
-
-
-@cache
-def _declaration_parser() -> Any:
-    """A parser that checks the names and types of a declaration's settings."""
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Declaration)
-    return parser
+def _model_of(
+    learner: ActionModelLearner,
+) -> tuple[NumericModel | BoundedModel, NumericModel, PrecisionAdvice | None]:
+    """The learned model, its actions, and what a declared precision would mend."""
+    if learner.noise is None:
+        model = learner.model()
+        return model, model, advise_precision(learner)
+    bounded = learner.bounded_model()
+    return bounded, bounded.model, None
 
 
 def _observe(learner: ActionModelLearner, sources: Sequence[Path]) -> int:
@@ -206,6 +161,16 @@ def _observe(learner: ActionModelLearner, sources: Sequence[Path]) -> int:
             count += len(trajectories)
             bar.advance(task)
     return count
+
+
+def _add_errors(bounded: BoundedModel, entries: Mapping[str, dict[str, Any]]) -> None:
+    """Add to the outcome of each action the certified errors of its effects."""
+    for name, errors in bounded.errors.items():
+        parameters = bounded.vocabulary.actions[name]
+        entries[name]["errors"] = {
+            fluent_text(fluent, parameters): [float(low), float(high)]
+            for fluent, (low, high) in errors.items()
+        }
 
 
 def _rounding(learner: ActionModelLearner) -> dict[str, Any] | None:
@@ -314,6 +279,10 @@ def _note(entry: Mapping[str, Any]) -> str:
     """What a user should know about an action."""
     notes = [f"not learned: {entry['excluded']}"] if "excluded" in entry else []
     notes += [f"weaker class used: {entry['refuted']}"] if "refuted" in entry else []
+    notes += [
+        f"({name}) within {low:+.3g} and {high:+.3g} of the effect"
+        for name, (low, high) in entry.get("errors", {}).items()
+    ]
     notes += [entry["rounding"]] if "rounding" in entry else []
     notes += [f"{entry['skipped']} transitions without information"] if entry["skipped"] else []
     return "; ".join(notes)

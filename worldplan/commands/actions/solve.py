@@ -16,9 +16,10 @@ from worldplan.planners.numeric.enhsp import solve_files
 from worldplan.planners.numeric.planning import solve
 from worldplan.planners.numeric.portfolio import engines_files
 from worldplan.planners.numeric.task.result import PlanResult
-from worldplan.world_models.action_model.files import load_model
+from worldplan.world_models.action_model.files import load_any_model
 from worldplan.world_models.action_model.learner import LearningReport
 from worldplan.world_models.exact.numbers import Rational
+from worldplan.world_models.numeric.bounded import BoundedModel, exact_pair
 from worldplan.world_models.numeric.domain import NumericModel
 from worldplan.world_models.numeric.execution import plan_cost
 from worldplan.world_models.numeric.plan_errors import plan_fault
@@ -154,13 +155,14 @@ def validate_command(options: Namespace) -> int:
     verdicts = {"worldplan": plan_fault(model, problem, plan)}
     costs: dict[str, Rational | None] = {}
     if problem.metric is not None and verdicts["worldplan"] is None:
-        costs["worldplan"] = plan_cost(model, problem, plan)
+        costs["worldplan"] = plan_cost(*exact_pair(model, problem), plan)
     if options.model.suffix != ".json":
         by_unified_planning = validate_with_unified_planning(options.model, options.problem, plan)
         verdicts["unified-planning"] = (
             None if by_unified_planning.valid else by_unified_planning.reason or "not valid"
         )
         costs["unified-planning"] = by_unified_planning.cost
+    robust = isinstance(model, BoundedModel)
     valid = all(fault is None for fault in verdicts.values())
     texts = {name: number_in_words(cost) for name, cost in costs.items() if cost is not None}
     if options.json:
@@ -170,8 +172,9 @@ def validate_command(options: Namespace) -> int:
         console = plain_console()
         sense = "" if problem.metric is None else problem.metric.sense
         for name, fault in verdicts.items():
+            within = ", for every value within the noise bounds" if robust else ""
             verdict = (
-                f"valid, {len(plan)} steps reach the goal"
+                f"valid, {len(plan)} steps reach the goal{within}"
                 if fault is None
                 else f"not valid: {fault}"
             )
@@ -180,13 +183,13 @@ def validate_command(options: Namespace) -> int:
     return 0 if valid else 1
 
 
-def read_any_model(path: Path) -> NumericModel:
+def read_any_model(path: Path) -> NumericModel | BoundedModel:
     """The model in a .json file, or of a .pddl domain.
 
     Raises:
         DatasetError: the file is missing or malformed.
     """
-    return load_model(path) if path.suffix == ".json" else read_model(path)
+    return load_any_model(path) if path.suffix == ".json" else read_model(path)
 
 
 def _describe(result: PlanResult, options: Namespace, report: LearningReport | None) -> list[str]:
@@ -202,6 +205,12 @@ def _describe(result: PlanResult, options: Namespace, report: LearningReport | N
     lines = [f"{head} ({result.planner}, {result.seconds:.2f} s)"]
     if what_next := advice(result, options.planner):
         lines.append(what_next)
+    if result.detail.get("robust"):
+        lines.append(
+            "robust: it works for every value within the noise bounds of the model"
+            if result.plan is not None
+            else "with noise bounds only plans count that work for every value within them"
+        )
     if result.plan is not None and options.output is not None:
         lines.append(f"written to {options.output}")
     if result.plan is None and "reason" in result.detail:
