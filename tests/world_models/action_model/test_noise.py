@@ -28,6 +28,8 @@ from worldplan.world_models.numeric.domain import (
     State,
     Vocabulary,
 )
+from worldplan.world_models.numeric.execution import plan_cost
+from worldplan.world_models.numeric.metrics import Metric
 from worldplan.world_models.numeric.noise import Noise
 from worldplan.world_models.numeric.plan_errors import plan_fault
 from worldplan.world_models.numeric.trajectories import Trajectory
@@ -262,6 +264,17 @@ def test_robust_plans_hold_for_every_value_and_no_other_plan_is_taken() -> None:
     assert third is not None and len(third) == 3
     exact_goal = Goal(comparisons=(Comparison(Linear(((("level",), 1),), -8), "="),))
     assert solve(bounded, NumericProblem("p", {}, start, exact_goal), "search").plan is None
+
+
+def test_a_metric_counts_with_its_worst_value() -> None:
+    bounded = tank(Fraction(1, 10), Fraction(1, 5))
+    level = Linear(((("level",), 1),))
+    start = State(frozenset(), {("level",): 2, ("left",): 4})
+    for sense, worst in (("minimize", Fraction(12, 5)), ("maximize", Fraction(8, 5))):
+        problem = NumericProblem("p", {}, start, Goal(), Metric(sense, level))
+        model, robust = bounded.robust(problem)
+        assert plan_cost(model, robust, ()) == 2 + (worst - 2) / 2
+        assert plan_cost(model, robust, (("fill",),)) == 3 + worst
 
 
 def test_model_files_keep_the_bounds(tmp_path: Path) -> None:
