@@ -19,7 +19,7 @@ from worldplan.milp.errors import InfeasibleActionSet, Remedy
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.sets.named_rows import RowGroup, Side, add_rules
-from worldplan.milp.sets.path import Path
+from worldplan.milp.sets.routes.forced import forced_by_rows, path_within
 from worldplan.milp.solvers import Solution, SolverSettings, open_session
 from worldplan.name_lists import SHOWN, some
 
@@ -102,6 +102,13 @@ class _Filter:
         self._route_rules = {
             number for number, group in enumerate(self.groups) if Remedy("moves") in group.changes
         }
+        by_row = {} if self._route is None else forced_by_rows(m, self._action)
+        self._forced_by_rules = [
+            (number, by_row[row])
+            for number, group in enumerate(self.groups)
+            for row in group.rows.tolist()
+            if row in by_row
+        ]
         self.asked: list[int] = np.flatnonzero((lower == 1) | (upper == 0)).tolist()
 
     def names(self, members: list[int]) -> tuple[str, ...]:
@@ -132,8 +139,9 @@ class _Filter:
         if self._route is None or not self._route_rules & members:
             return False
         asked = enumerate(self.asked, start=len(self.groups))
-        forced = [each for number, each in asked if number in members and self._lower[each]]
-        return self._route.least_moves(forced) > self._route.moves
+        forced = {each for number, each in asked if number in members and self._lower[each]}
+        forced |= {each for number, each in self._forced_by_rules if number in members}
+        return self._route.least_moves(sorted(forced)) > self._route.moves
 
     @property
     def over(self) -> bool:
@@ -210,16 +218,6 @@ class _Filter:
             if way * (nearest - limit) < -1e-6:
                 return round(nearest, 6)
         return None
-
-
-def path_within(actions: ActionSet) -> Path | None:
-    """The set of routes that a set is, or holds below rules and fixed components; None if it has no
-    routes.
-    """
-    inner: object = actions
-    while not isinstance(inner, Path) and hasattr(inner, "inner"):
-        inner = inner.inner
-    return inner if isinstance(inner, Path) else None
 
 
 def conflict_of(

@@ -16,9 +16,10 @@ from scipy import sparse
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet, Budget
-from worldplan.milp.sets.conflicts import conflict_of, path_within
+from worldplan.milp.sets.conflicts import conflict_of
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.sets.named_rows import RowGroup, add_rules
+from worldplan.milp.sets.routes.forced import no_route
 from worldplan.milp.sets.solved_set import SolvedSet
 
 Truths = NDArray[np.bool_]
@@ -99,8 +100,7 @@ class Fixed(SolvedSet):
         try:
             if self._budget is not None and not self._budget.feasible:
                 raise InfeasibleActionSet("more are fixed than the budget allows")
-            route = path_within(inner)
-            if route is not None and route.least_moves(np.flatnonzero(forced)) > route.moves:
+            if no_route(inner, np.flatnonzero(forced).tolist()):
                 raise InfeasibleActionSet("no route passes all that are forced in")
             if self._budget is None:
                 self._best(0.0)

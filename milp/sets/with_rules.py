@@ -14,6 +14,7 @@ from worldplan.milp.sets.conflicts import conflict_of
 from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.sets.named_rows import RowGroup, add_rules
+from worldplan.milp.sets.routes.forced import no_route
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.milp.sets.solved_set import SolvedSet
 
@@ -51,6 +52,8 @@ class WithRules(SolvedSet):
         self.least = max(inner.least, rules.least)
         self.most = min(inner.most, rules.most, int(self.selectable.sum()))
         try:
+            if check and no_route(self):
+                raise InfeasibleActionSet("no route passes all that the rules force in")
             if check:
                 self._problem().best(0.0)
         except InfeasibleActionSet as error:

@@ -116,3 +116,38 @@ def test_routes_below_rules(no_solver: None) -> None:
         fixed(inner, nothing, nothing, ends)
     with pytest.raises(NoSolver):
         fixed(inner, nothing, nothing, np.isin(np.arange(9), [0]))
+
+
+def test_stations_that_rules_force_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules of single stations count as those of the day do; a rule on several does not."""
+    path, far = wide()
+
+    def build(block: Any) -> None:
+        block.must = pyo.Constraint(far[:2], rule=lambda _, arm: block.a[arm] >= 1)
+        block.fixed = pyo.Constraint(expr=-2 * block.a[far[2]] == -2)
+        block.any = pyo.Constraint(expr=block.a[0] + block.a[path._source] >= 1)
+
+    rules = PyomoSet(build, 200)
+
+    def solved(self: Any, weights: Any) -> Any:
+        raise NoSolver
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worldplan.milp.sets.linear_problem.LinearProblem.best", solved)
+        with pytest.raises(InfeasibleActionSet) as raised:
+            WithRules(path, rules)
+        text = str(raised.value)
+        assert "one route of at most 30 moves" in text and "any" not in text
+        named = {
+            arm for arm in far if f"must[{arm}]" in text or (arm == far[2] and "fixed" in text)
+        }
+        assert len(named) >= 2 and path.least_moves(sorted(named)) > 30
+    single = PyomoSet(
+        lambda block: block.add_component("one", pyo.Constraint(expr=block.a[far[0]] >= 1)), 200
+    )
+    nothing = np.zeros(200, bool)
+    with monkeypatch.context() as patch:
+        patch.setattr(Fixed, "_best", solved)
+        both = WithRules(path, single, check=False)
+        with pytest.raises(InfeasibleActionSet, match="forced in"):
+            fixed(both, nothing, nothing, np.isin(np.arange(200), far[1:2]))
