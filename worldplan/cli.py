@@ -127,6 +127,11 @@ COMMANDS = {
         "TRAJECTORIES",
         "cross-validation of learning against the true domain",
     ),
+    "ramp": Command(
+        "worldplan.commands.ramp.command:main",
+        "DOMAIN PROBLEM ...",
+        "act in a hidden PDDL domain: learn its actions and a policy online, and plan",
+    ),
     "evaluate": Command(
         "worldplan.commands.evaluation.command:main",
         "RUN",

@@ -53,7 +53,7 @@ class ShortHelp:
         for title, rows in (
             ("arguments", self.arguments),
             ("options", self.options),
-            ("settings of the file", self.settings),
+            ("settings" if self.arguments else "settings of the file", self.settings),
         ):
             formatter.start_section(title)
             for flags, text in rows:
@@ -129,12 +129,12 @@ def short_help(parser: ArgumentParser, settings: type | None) -> ShortHelp:
 
 
 def _usage(arguments: Sequence[Action], with_settings: bool) -> str:
-    if with_settings:
+    if with_settings and not arguments:
         return "FILE.yaml [options] [--SETTING VALUE ...]"
     words = (
         _value(action) + (" ..." if action.nargs in ("+", "*") else "") for action in arguments
     )
-    return " ".join([*words, "[options]"])
+    return " ".join([*words, "[options]", *(["[--SETTING VALUE ...]"] if with_settings else [])])
 
 
 def _value(action: Action) -> str:

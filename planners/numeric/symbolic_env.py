@@ -28,9 +28,13 @@ from worldplan.world_models.pddl.reading import vocabulary_of
 class SymbolicEnv(Protocol):
     """A deterministic gymnasium environment with numbered actions and a symbolic view.
 
-    An inapplicable action changes nothing, and every applicable action changes something: whether
-    an action failed can be seen from the state alone. The effect of an action depends only on the
+    An inapplicable action changes nothing. Whether an action was applicable stands as "applied" in
+    the details of its step; without that, an action that changes nothing counts as failed. The
+    effect of an action depends only on the
     atoms and fluents over its own objects and over constants.
+
+    It may have a property `goal` (a `Goal`, of the current episode), which RAMP takes where it is
+    given none.
     """
 
     action_space: spaces.Discrete
@@ -60,6 +64,9 @@ class SymbolicEnv(Protocol):
     def call(self, action: Any) -> Ground:
         """The ground action that an action number stands for in the current state, applicable or
         not.
+
+        Raises:
+            InfeasibleAction: it stands for nothing in this state.
         """
         ...
 

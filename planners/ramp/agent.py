@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from worldplan.planners.numeric.symbolic_env import SymbolicEnv
 from worldplan.planners.ramp.knowledge.experience import Experience
+from worldplan.planners.ramp.knowledge.information import Information
 from worldplan.planners.ramp.knowledge.masks import Masks
 from worldplan.planners.ramp.knowledge.views import View
 from worldplan.planners.ramp.policy import DemonstratedStep, PolicyLearner
@@ -47,6 +48,14 @@ class Agent:
         self.generator = np.random.default_rng([seed, 1])
         self.demonstrations: dict[int, list[DemonstratedStep]] = {}
         self.goal_seen = False
+        self._information: Information | None = None
+
+    @property
+    def information(self) -> Information:
+        """What tries would tell, for the current experience."""
+        if self._information is None or self._information.version != self.experience.version:
+            self._information = Information(self.experience)
+        return self._information
 
     def sample(
         self,
@@ -55,38 +64,48 @@ class Agent:
         views: Sequence[View],
         curiosity: float,
     ) -> tuple[int, float]:
-        """Sample an action from the mixture of policy and curious exploration.
+        """Sample an action from the mixture of policy and exploration.
 
         Args:
             observation: (size,).
             mask: actions that may be drawn, bool (actions,).
             views: of every action; used if `curiosity` is not 0.
-            curiosity: weight of the curious distribution, 0 to 1.
+            curiosity: weight of the exploring distribution, 0 to 1.
 
         Returns:
             The action, and its probability in the mixture.
         """
         probabilities = self.policy.probabilities(observation, mask)
         if curiosity:
-            curious = self._curious_distribution(mask, views)
-            probabilities = (1 - curiosity) * probabilities + curiosity * curious
+            explored = self._exploring_distribution(mask, views)
+            probabilities = (1 - curiosity) * probabilities + curiosity * explored
         action = int(self.generator.choice(len(probabilities), p=probabilities))
         return action, float(probabilities[action])
 
-    def _curious_distribution(
+    def _exploring_distribution(
         self, mask: NDArray[np.bool_], views: Sequence[View]
     ) -> NDArray[np.float64]:
-        """Probabilities (actions,) over the actions with the least tried views: uniform over
-        original actions, then over the views of each, then over the gym actions of a view.
+        """Probabilities (actions,) over the most informative actions, or those with the least tried
+        views, as the settings say; the latter where nothing is informative. Uniform over original
+        actions, then over the views of each, then over the gym actions of a view.
         """
         allowed = np.flatnonzero(mask).tolist()
+        if self.settings.explorer == "informative":
+            bits = [self.information.bits(views[action]) for action in allowed]
+            if (most := max(bits)) > 0:
+                best = [a for a, value in zip(allowed, bits, strict=True) if value == most]
+                return self._spread(best, views)
         tries = [self.experience.tries.get(views[action], 0) for action in allowed]
         least = min(tries)
+        rare = [action for action, count in zip(allowed, tries, strict=True) if count == least]
+        return self._spread(rare, views)
+
+    def _spread(self, chosen: Sequence[int], views: Sequence[View]) -> NDArray[np.float64]:
+        """Probabilities (actions,) over the chosen gym actions, as in `_exploring_distribution`."""
         groups: dict[str, dict[View, list[int]]] = {}  # original action -> view -> gym actions
-        for action, count in zip(allowed, tries, strict=True):
-            if count == least:
-                name = self.experience.views.splitter.base(views[action].call[0])
-                groups.setdefault(name, {}).setdefault(views[action], []).append(action)
+        for action in chosen:
+            name = self.experience.views.splitter.base(views[action].call[0])
+            groups.setdefault(name, {}).setdefault(views[action], []).append(action)
         probabilities = np.zeros(len(views))
         for actions_of_view in groups.values():
             for actions in actions_of_view.values():

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from worldplan.milp.errors import InfeasibleAction
-from worldplan.planners.numeric.symbolic_env import SymbolicEnv, state_of
+from worldplan.milp.errors import ConfigError, InfeasibleAction
+from worldplan.planners.numeric.checked_symbolic import CheckedSymbolicEnv
+from worldplan.planners.numeric.symbolic_env import state_of
 from worldplan.planners.ramp.agent import Agent
 from worldplan.planners.ramp.knowledge.state_graph import StateGraph
+from worldplan.planners.ramp.offered import offered, split_calls
 from worldplan.planners.ramp.policy import DemonstratedStep
 from worldplan.world_models.numeric.domain import Goal, Ground, State
 
@@ -56,12 +58,15 @@ class EpisodeRun:
         calls: split action of every gym action in the current state.
         views: of these; empty if the settings do not use views.
         mask: actions that may be drawn in the current state, bool (actions,).
+
+    Raises:
+        ConfigError: the goal already holds, or the environment returns something wrong.
     """
 
     def __init__(
         self,
         agent: Agent,
-        env: SymbolicEnv,
+        env: CheckedSymbolicEnv,
         goal: Goal,
         graph: StateGraph,
         options: Mapping[str, Any] | None,
@@ -74,6 +79,11 @@ class EpisodeRun:
         self.stale_steps = 0
         self.tried_unknown = False
         self.source = ""
+        if goal.holds(self.state):
+            raise ConfigError(
+                f"{env.name}: reset returned a state in which the goal already holds: give another "
+                "start, or RAMP another goal"
+            )
         self._update_actions()
 
     @property
@@ -148,14 +158,25 @@ class EpisodeRun:
         return [DemonstratedStep(step.observation, step.action, step.mask) for step in kept]
 
     def _step(self, action: int) -> float:
-        """Execute a gym action and learn from it. Returns the reward."""
+        """Execute a gym action and learn from it. Returns the reward.
+
+        Raises:
+            ConfigError: the environment goes on after the goal, or contradicts itself.
+        """
         before, call = self.state, self.calls[action]
         observation, mask = self.observation, self.mask
-        self.observation, reward, self.terminated, self.truncated, _ = self.env.step(action)
+        self._check_call(action)
+        self.observation, reward, self.terminated, self.truncated, info = self.env.step(action)
         self.state = state_of(self.env)
+        applied = self._applied(action, before, info)
+        if self.goal.holds(self.state) and not self.terminated:
+            raise ConfigError(
+                f"{self.env.name}: the goal holds after step({action}), and the episode goes on: "
+                "let step return terminated, or give RAMP another goal"
+            )
         experience = self.agent.experience
         unknown = experience.views.splitter.base(call[0]) not in experience.succeeded
-        is_new = experience.add(call, before, self.state)
+        is_new = experience.add(call, before, self.state, applied)
         self.stale_steps = 0 if is_new else self.stale_steps + 1
         self.tried_unknown = is_new and unknown
         if self.state == before:
@@ -164,6 +185,38 @@ class EpisodeRun:
         self.trace.append(EpisodeStep(observation, action, mask, before, call, self.state))
         self._update_actions()
         return float(reward)
+
+    def _check_call(self, action: int) -> None:
+        """Check that an action number still stands for the call that it stood for when this state
+        was first seen.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        now = self.agent.experience.views.splitter.split(self.env.call(action))
+        if now != self.calls[action]:
+            raise ConfigError(
+                f"{self.env.name}: call({action}) was ({' '.join(self.calls[action])}) and is now "
+                f"({' '.join(now)}) in the same state: let it depend on the state alone"
+            )
+
+    def _applied(self, action: int, before: State, info: Mapping[str, Any]) -> bool:
+        """Whether the action was applicable: the environment's `info["applied"]`, or whether the
+        state changed.
+
+        Raises:
+            ConfigError: it was not, and the state changed.
+        """
+        changed = self.state != before
+        told = info.get("applied")
+        if told is None:
+            return changed
+        if changed and not told:
+            raise ConfigError(
+                f"{self.env.name}: step({action}) changed the state, and info['applied'] is "
+                f"{told}: leave the state as it is where an action is not applicable"
+            )
+        return bool(told)
 
     def _record_for_policy(
         self,
@@ -187,12 +240,10 @@ class EpisodeRun:
         settings, views = self.agent.settings, self.agent.experience.views
         self.calls = self.graph.calls(self.state)
         if not self.calls:
-            self.calls = [
-                views.splitter.split(self.env.call(action))
-                for action in range(int(self.env.action_space.n))
-            ]
+            self.calls = split_calls(self.env, views)
             self.graph.set_calls(self.state, self.calls)
         uses_views = settings.curiosity or settings.optimism or settings.masks == "model"
-        self.views = [views.view(call, self.state) for call in self.calls] if uses_views else []
-        self.agent.experience.offer(self.views)
-        self.mask = self.agent.masks.mask(self.state, self.views, len(self.calls))
+        actions = offered(self.calls, views, self.state, bool(uses_views))
+        self.views = actions.views
+        self.agent.experience.offer(actions.present_views)
+        self.mask = actions.allowed(self.agent.masks.mask(self.state, self.views, len(self.calls)))

@@ -13,6 +13,7 @@ from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.symmetry import with_representatives
 from worldplan.planners.ramp.knowledge.experience import Experience
 from worldplan.planners.ramp.knowledge.exploration import nearest_untried
+from worldplan.planners.ramp.knowledge.information import Information
 from worldplan.planners.ramp.knowledge.optimistic_model import optimistic_model, without_variant
 from worldplan.planners.ramp.knowledge.state_graph import StateGraph, SymbolicTransition
 from worldplan.planners.ramp.settings import RampSettings
@@ -123,20 +124,25 @@ class MapPlanner:
         calls = _if_shorter(self._search(optimistic, problem), below)
         return None if calls is None else _optimistic_plan(optimistic, state, calls)
 
-    def frontier(self, experience: Experience, state: State) -> SymbolicPlan | None:
-        """The shortest optimistic plan to an untried view of an action that never succeeded; None
-        if there is none. The state after the last action is unknown, and missing.
+    def frontier(
+        self, experience: Experience, state: State, information: Information | None = None
+    ) -> SymbolicPlan | None:
+        """The shortest optimistic plan to an untried view of an action that never succeeded; with
+        `information`, to an informative try of any action. Without optimism, the way there is safe.
+
+        Returns:
+            None if there is none. The state after the last action is unknown, and missing.
         """
         began = time.monotonic()
         problem = with_representatives(
             experience.views.splitter.original, self._problem(state), self.settings.similar
         )
-        optimistic = self._optimistic_model(experience)
-        calls = nearest_untried(experience, optimistic, problem, self.settings.time_limit)
+        model = self._optimistic_model(experience) if self.settings.optimism else experience.model()
+        calls = nearest_untried(experience, model, problem, self.settings.time_limit, information)
         self.seconds += time.monotonic() - began
         if calls is None:
             return None
-        states = _predicted_states(optimistic, state, calls[:-1])
+        states = _predicted_states(model, state, calls[:-1])
         return SymbolicPlan(tuple(map(without_variant, calls)), states, "frontier")
 
     def published_plans(

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from worldplan.milp.errors import ConfigError
-from worldplan.planners.numeric.symbolic_env import SymbolicEnv, state_of
+from worldplan.planners.numeric.checked_symbolic import CheckedSymbolicEnv
+from worldplan.planners.numeric.symbolic_env import state_of
 from worldplan.planners.ramp.agent import Agent
 from worldplan.planners.ramp.backoff import Backoff
 from worldplan.planners.ramp.episode import EpisodeRun
@@ -72,7 +73,7 @@ class MapRun:
     Args:
         agent: acts and learns.
         env: the environment.
-        goal: to be reached.
+        goal: to be reached; None: the environment's own.
         number: of the map in the run.
         steps: budget.
         options: of every `env.reset`; they choose the map.
@@ -81,19 +82,20 @@ class MapRun:
     def __init__(
         self,
         agent: Agent,
-        env: SymbolicEnv,
-        goal: Goal,
+        env: CheckedSymbolicEnv,
+        goal: Goal | None,
         number: int,
         steps: int,
         options: Mapping[str, Any] | None,
     ) -> None:
-        self.agent, self.env, self.goal = agent, env, goal
+        self.agent, self.env = agent, env
         self.budget, self.options = steps, options
         self.settings, self.join = agent.settings, agent.experience.views.splitter.join
         self.record = MapRecord(number)
         env.reset(options=dict(options) if options else None)
         self._start = state_of(env)
-        self.planner = MapPlanner(agent.settings, goal, env.objects)
+        self.goal = env.goal(goal)
+        self.planner = MapPlanner(agent.settings, self.goal, env.objects)
         # version of the experience and length of the best plan at the last unsuccessful search from
         # the start state
         self._unsuccessful: tuple[int, int | None] | None = None
@@ -198,7 +200,7 @@ class MapRun:
             if self.record.best is None and self.can_step(episode):
                 steps = self.record.steps
                 plan = to_goal.at(steps, lambda: self._plan_on_the_way(episode))
-                if plan is None and self.settings.optimism and not episode.tried_unknown:
+                if plan is None and self._explores() and not episode.tried_unknown:
                     plan = to_frontier.at(steps, lambda: self._frontier(episode))
             if plan is None and curiosity and 0 < self.settings.patience <= episode.stale_steps:
                 return
@@ -215,8 +217,14 @@ class MapRun:
             return self._plan_on_the_way(episode)
         return rest
 
+    def _explores(self) -> bool:
+        """Whether ways to untried actions are planned."""
+        return self.settings.optimism or self.settings.explorer == "informative"
+
     def _frontier(self, episode: EpisodeRun) -> SymbolicPlan | None:
-        return self.planner.frontier(self.agent.experience, episode.state)
+        informative = self.settings.explorer == "informative"
+        information = self.agent.information if informative else None
+        return self.planner.frontier(self.agent.experience, episode.state, information)
 
     def _plan_from_start(self, state: State) -> SymbolicPlan | None:
         """A plan shorter than the best. Does not search if nothing changed since the last

@@ -13,6 +13,7 @@ from worldplan.planners.base import Decision, Planner
 from worldplan.planners.numeric.symbolic_env import SymbolicEnv, state_of
 from worldplan.planners.ramp.backoff import Backoff
 from worldplan.planners.ramp.map_planner import MapPlanner, SymbolicPlan
+from worldplan.planners.ramp.offered import offered, split_calls
 from worldplan.planners.ramp.ramp import Ramp
 from worldplan.world_models.numeric.domain import Goal, State, Vocabulary
 
@@ -52,7 +53,7 @@ class RampPlanner(Planner):
     """
 
     def __init__(self, ramp: Ramp, *, optimism: bool = True) -> None:
-        self.env, self.goal, self.agent = ramp.env, ramp.goal, ramp.agent
+        self.env, self.goal, self.agent = ramp.checked, ramp.goal, ramp.agent
         self.settings = replace(ramp.settings, optimism=optimism, schedule="eager")
         self.reset()
 
@@ -62,7 +63,7 @@ class RampPlanner(Planner):
         folder: str | Path,
         env: SymbolicEnv,
         vocabulary: Vocabulary,
-        goal: Goal,
+        goal: Goal | str | None = None,
         *,
         optimism: bool = True,
     ) -> RampPlanner:
@@ -121,10 +122,14 @@ class RampPlanner(Planner):
 
     def _plan_from(self, state: State) -> SymbolicPlan | None:
         """A cached plan through this state, or the result of a new search."""
-        objects = self.env.objects
-        if self._planner is None or dict(self._planner.objects) != dict(objects):
+        objects, goal = self.env.objects, self.env.goal(self.goal)
+        if (
+            self._planner is None
+            or dict(self._planner.objects) != dict(objects)
+            or self._planner.goal != goal
+        ):
             self.reset()
-            self._planner = MapPlanner(self.settings, self.goal, objects)
+            self._planner = MapPlanner(self.settings, goal, objects)
         planner = self._planner
         self._lookups += 1
         if state not in self._plans:
@@ -141,9 +146,6 @@ class RampPlanner(Planner):
     def _policy_action(self, observation: Any, state: State) -> int:
         """The policy's most probable action that is not known to fail."""
         views = self.agent.experience.views
-        calls = [
-            views.splitter.split(self.env.call(action))
-            for action in range(int(self.env.action_space.n))
-        ]
-        mask = self.agent.masks.mask(state, [views.view(call, state) for call in calls], len(calls))
+        actions = offered(split_calls(self.env, views), views, state)
+        mask = actions.allowed(self.agent.masks.mask(state, actions.views, len(actions.calls)))
         return int(np.argmax(self.agent.policy.probabilities(np.asarray(observation), mask)))

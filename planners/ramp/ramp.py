@@ -20,6 +20,7 @@ from typing import Any
 
 from worldplan.milp import checks
 from worldplan.milp.errors import CheckpointError, ConfigError
+from worldplan.planners.numeric.checked_symbolic import CheckedSymbolicEnv
 from worldplan.planners.numeric.symbolic_env import SymbolicEnv, goal_of
 from worldplan.planners.ramp.agent import Agent
 from worldplan.planners.ramp.map_run import MapRecord, MapRun, PublishedMapRun
@@ -40,7 +41,7 @@ class Ramp:
         env: deterministic environment with a symbolic view, unwrapped.
         vocabulary: its domain without preconditions and effects.
         goal: to be reached; the environment must terminate there. A text such as "water c2 >= 3"
-            will do.
+            will do. None: the environment's own `goal`, which may change with every reset.
         settings: by default `RampSettings()`.
         seed: of all random numbers. The same seed gives the same run on one thread, unless a search
             reaches its time limit.
@@ -51,7 +52,8 @@ class Ramp:
         records: of the finished maps.
 
     Raises:
-        ConfigError: `env` has no symbolic view, or `true_model` is given for another schedule.
+        ConfigError: `env` has no symbolic view, or a space of another kind, or `true_model` is
+            given for another schedule.
         DatasetError: a text is no goal, or uses a name that is not declared.
     """
 
@@ -59,7 +61,7 @@ class Ramp:
         self,
         env: SymbolicEnv,
         vocabulary: Vocabulary,
-        goal: Goal | str,
+        goal: Goal | str | None = None,
         settings: RampSettings | None = None,
         *,
         seed: int = 0,
@@ -67,15 +69,23 @@ class Ramp:
     ) -> None:
         checks.of_type(vocabulary, "vocabulary", Vocabulary)
         self.env, self.vocabulary = env, vocabulary
-        self.goal = goal_of(goal, vocabulary, env)
+        self.goal = None if goal is None else goal_of(goal, vocabulary, env)
         self.settings, self.seed, self.true_model = settings or RampSettings(), seed, true_model
         if true_model is not None and self.settings.schedule != "published":
             raise ConfigError(
                 "true_model: only the published schedule uses it; "
                 "the plans of a safe model need no check"
             )
-        self.agent = Agent(env, vocabulary, self.settings, seed)
+        self._checked = CheckedSymbolicEnv(env, vocabulary, self.settings.decimals)
+        self.agent = Agent(self.checked, vocabulary, self.settings, seed)
         self.records: list[MapRecord] = []
+
+    @property
+    def checked(self) -> CheckedSymbolicEnv:
+        """The environment, whose every return value is checked."""
+        if self._checked.env is not self.env:
+            self._checked = CheckedSymbolicEnv(self.env, self.vocabulary, self.settings.decimals)
+        return self._checked
 
     def run_map(self, steps: int, options: Mapping[str, Any] | None = None) -> MapRecord:
         """Run on the next map.
@@ -86,13 +96,14 @@ class Ramp:
                 state (crafting: {"map": instance}).
 
         Raises:
-            ConfigError: `steps` is below 1, or a reset returned to another start state.
+            ConfigError: `steps` is below 1, a reset returned to another start state or to the goal,
+                the environment goes on after the goal, or it returns something wrong.
             DatasetError: a step changed something that is not over its action's objects.
             Diverged: the policy's weights are not finite.
         """
         if steps < 1:
             raise ConfigError(f"steps {steps}: give a map at least one")
-        arguments = (self.agent, self.env, self.goal, len(self.records), steps, options)
+        arguments = (self.agent, self.checked, self.goal, len(self.records), steps, options)
         published = self.settings.schedule == "published"
         run = (
             PublishedMapRun(*arguments, true_model=self.true_model)
@@ -155,7 +166,7 @@ class Ramp:
         folder: str | Path,
         env: SymbolicEnv,
         vocabulary: Vocabulary,
-        goal: Goal,
+        goal: Goal | str | None = None,
         *,
         true_model: NumericModel | None = None,
     ) -> Ramp:

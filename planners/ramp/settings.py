@@ -16,6 +16,14 @@ CHOICES = {
     "schedule": ("eager", "published"),
     "plan_data": ("imitation", "on_policy"),
     "masks": ("none", "failed", "model"),
+    "explorer": ("curious", "informative"),
+}
+
+EXPLORERS: Mapping[str, Mapping[str, Any]] = {  # `RampSettings.exploring`
+    "policy": {"optimism": False, "curiosity": 0.0, "patience": 0},
+    "optimistic": {},
+    "informative": {"optimism": False, "explorer": "informative"},
+    "combined": {"explorer": "informative"},
 }
 
 
@@ -69,10 +77,14 @@ class RampSettings:
         masks: "none". "failed": an action that changed nothing is masked in the same state.
             "model": it is masked wherever its view is the same; an action declared monotone also
             where its view has less of a resource.
-        curiosity: probability with which a policy step is drawn from the least tried views instead
-            of the policy. PPO's ratio refers to the mixture.
+        curiosity: probability with which a policy step is drawn by `explorer` instead of the
+            policy. PPO's ratio refers to the mixture.
+        explorer: "curious": the least tried views. "informative": the actions whose outcome tells
+            most about a precondition (applicable or not is not known yet), and plans to such.
         patience: a policy episode is abandoned after this many steps without a new view, unless the
             map is settled; 0: never.
+        decimals: the numbers of the environment's states are rounded to so many decimals, for
+            environments that compute in floating point; None: they are taken as they are.
         train_when_settled: whether the remaining budget of a settled map is used to train the
             policy. With `optimism`, a map is settled if its goal was reached and neither the safe
             nor the optimistic model has a shorter plan.
@@ -107,6 +119,8 @@ class RampSettings:
     curiosity: float = 0.8
     patience: int = 20
     train_when_settled: bool = False
+    decimals: int | None = None
+    explorer: Literal["curious", "informative"] = "curious"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -128,6 +142,8 @@ class RampSettings:
                 raise ConfigError(
                     f"{name}: {getattr(self, name)} is too small: give at least {least}"
                 )
+        if self.decimals is not None and self.decimals < 0:
+            raise ConfigError(f"decimals: {self.decimals} is too small: give at least 0, or None")
         if not 0 <= self.curiosity <= 1:
             raise ConfigError(f"curiosity: {self.curiosity} is a probability: give 0 to 1")
         if self.time_limit <= 0 or self.learning_rate <= 0:
@@ -168,6 +184,27 @@ class RampSettings:
             "train_when_settled": True,
         }
         return RampSettings(**{**published, **changes})
+
+    @staticmethod
+    def exploring(explorer: str, **changes: Any) -> RampSettings:
+        """The settings of an explorer.
+
+        Args:
+            explorer: "policy": what PPO draws, and safe plans. "optimistic": also plans of the
+                optimistic model and the least tried views (the default). "informative": also the
+                most informative actions and safe ways to them, no optimistic plans. "combined":
+                the last two together.
+            changes: settings that replace those of the explorer.
+
+        Raises:
+            ConfigError: an unknown explorer or choice, or a number out of range.
+        """
+        if explorer not in EXPLORERS:
+            near = did_you_mean(explorer, EXPLORERS)
+            raise ConfigError(
+                f"explorer: '{explorer}' is unknown{near}: use {', '.join(EXPLORERS)}"
+            )
+        return RampSettings(**{**EXPLORERS[explorer], **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as a dictionary of plain values."""

@@ -17,7 +17,6 @@ from worldplan.planners.numeric.pddl_env.ground_actions import GroundActions
 from worldplan.planners.numeric.pddl_env.observations import (
     KINDS,
     Kind,
-    Observation,
     VectorObserver,
     observer_of,
 )
@@ -29,7 +28,7 @@ from worldplan.planners.numeric.pddl_env.problems import (
 )
 from worldplan.planners.numeric.pddl_env.slots import slots_for
 from worldplan.world_models.exact.numbers import Rational
-from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem, State
+from worldplan.world_models.numeric.domain import Goal, Ground, NumericModel, NumericProblem, State
 
 OPTION = "problem"  # of reset
 
@@ -124,7 +123,7 @@ class PddlEnv(gym.Env[Any, np.int64]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Start an episode. Returns the observation and `info`, as in the class.
 
         Args:
@@ -151,7 +150,7 @@ class PddlEnv(gym.Env[Any, np.int64]):
         self._begin(self._fixed or self._source.draw(self.np_random))
         return self._observer.observe(self._state), self._info()
 
-    def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take one action. Returns observation, reward, terminated, truncated and `info`, as in the
         class.
 
@@ -196,12 +195,18 @@ class PddlEnv(gym.Env[Any, np.int64]):
         self._check_begun()
         return {**self.model.vocabulary.constants, **self.problem.objects}
 
+    @property
+    def goal(self) -> Goal:
+        """The goal of the current problem."""
+        self._check_begun()
+        return self.problem.goal
+
     def symbolic_state(self) -> tuple[frozenset[Ground], Mapping[Ground, Rational]]:
         """The true ground atoms of the current state and the values of its ground fluents."""
         self._check_begun()
         return self._state.atoms, self._state.values
 
-    def call(self, action: np.int64 | int) -> Ground:
+    def call(self, action: Any) -> Ground:
         """The ground action of an action number in the current problem, applicable or not.
 
         Raises:
@@ -287,7 +292,7 @@ class PddlEnv(gym.Env[Any, np.int64]):
         info: dict[str, Any] = {"problem": self.problem.name}
         return {**info, "action_mask": self.action_masks()} if self.masks else info
 
-    def _index(self, action: np.int64 | int) -> int:
+    def _index(self, action: Any) -> int:
         """The action as a Python integer.
 
         Raises:

@@ -65,13 +65,14 @@ class Experience:
         """Record the views of all actions in a state, whether taken or not."""
         self.offered.update(dict.fromkeys([(view.call, view.atoms) for view in views]))
 
-    def add(self, call: Ground, before: State, after: State) -> bool:
-        """Record a transition. A transition that changes nothing is a failure of its action.
+    def add(self, call: Ground, before: State, after: State, applied: bool | None = None) -> bool:
+        """Record a transition.
 
         Args:
             call: a split action (`ActionSplitter.split`).
             before: the whole state before it.
             after: the whole state after it.
+            applied: whether the action was applicable; None: if it changed something.
 
         Returns:
             Whether the view was never tried before.
@@ -80,17 +81,18 @@ class Experience:
             DatasetError: an atom or fluent changed that is not over the action's objects.
         """
         view = self.views.view(call, before)
-        changed = before.atoms != after.atoms or before.values != after.values
-        outcome = (view, self.views.view(call, after) if changed else None)
+        if applied is None:
+            applied = before.atoms != after.atoms or before.values != after.values
+        outcome = (view, self.views.view(call, after) if applied else None)
         count = self.tries[view] = self.tries.get(view, 0) + 1
-        if changed:
+        if applied:
             self.succeeded.add(self.views.splitter.base(call[0]))
         if outcome not in self.outcomes:
-            self.outcomes[outcome] = not self._predicted(call, before, after, changed)
-            if not changed:
+            self.outcomes[outcome] = not self._predicted(call, before, after, applied)
+            if not applied:
                 self.failed.setdefault(view.call, {}).setdefault(view.atoms, set()).add(view.values)
             if self.outcomes[outcome]:
-                self._learner(call[0]).observe_transition(before, call, after, changed)
+                self._learner(call[0]).observe_transition(before, call, after, applied)
                 self.version += 1
         return count == 1
 
@@ -193,11 +195,11 @@ class Experience:
         """The actions whose declared class the data refute, with the reasons."""
         return {} if self._model is None else self._model.detail["report"].refuted
 
-    def _predicted(self, call: Ground, before: State, after: State, changed: bool) -> bool:
+    def _predicted(self, call: Ground, before: State, after: State, applied: bool) -> bool:
         """Whether the last model predicts a transition. Failures count as not predicted: the safe
         model says nothing about them.
         """
-        action = None if self._model is None or not changed else self._model.actions.get(call[0])
+        action = None if self._model is None or not applied else self._model.actions.get(call[0])
         return (
             action is not None
             and action.applicable(call[1:], before)

@@ -1,9 +1,9 @@
 """Model-based exploration: a plan to the nearest state in which an action that never succeeded has
-an untried view.
+an untried view, or in which a try of any action is informative.
 
-These actions are what a plan to the goal still lacks. The way to such a state is planned in a
-model, as in R-max (Brafman and Tennenholtz 2002). The unknown is counted in views rather than
-states, so one try covers all states in which the action's view is the same.
+Actions that never succeeded are what a plan to the goal still lacks. The way to such a state is
+planned in a model, as in R-max (Brafman and Tennenholtz 2002). The unknown is counted in views
+rather than states, so one try covers all states in which the action's view is the same.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from worldplan.planners.ramp.knowledge.experience import Experience
+from worldplan.planners.ramp.knowledge.information import Information
 from worldplan.world_models.numeric.domain import (
     Ground,
     NumericModel,
@@ -25,7 +26,11 @@ MAX_EXPANDED = 3000  # states expanded per search
 
 
 def nearest_untried(
-    experience: Experience, model: NumericModel, problem: NumericProblem, time_limit: float
+    experience: Experience,
+    model: NumericModel,
+    problem: NumericProblem,
+    time_limit: float,
+    information: Information | None = None,
 ) -> tuple[Ground, ...] | None:
     """The shortest plan, in a model, to an untried view of an action that never succeeded.
 
@@ -34,6 +39,7 @@ def nearest_untried(
         model: predicts successor states; its actions are split (`ActionSplitter`).
         problem: start state and objects.
         time_limit: seconds.
+        information: if given, to the try of any action that has information.
 
     Returns:
         The ground actions, the last of which is the untried one; None if there is no such plan or a
@@ -43,7 +49,7 @@ def nearest_untried(
     vocabulary = experience.views.splitter.vocabulary
     candidates = [
         (name, *binding)
-        for name in experience.unknown_actions()
+        for name in (experience.unknown_actions() if information is None else vocabulary.actions)
         for binding in _bindings(vocabulary, vocabulary.actions[name], problem)
     ]
     moves = [
@@ -57,7 +63,7 @@ def nearest_untried(
         if not queue or time.monotonic() > end:
             break
         state = queue.popleft()
-        if (untried := _untried(experience, state, candidates)) is not None:
+        if (untried := _untried(experience, state, candidates, information)) is not None:
             return _path(parents, state, untried)
         for action, binding in moves:
             if action.applicable(binding, state):
@@ -91,8 +97,16 @@ def _bindings(
     yield from extend((), candidates)
 
 
-def _untried(experience: Experience, state: State, candidates: Sequence[Ground]) -> Ground | None:
-    """The first candidate that is untried, not known to fail, and offered by the environment."""
+def _untried(
+    experience: Experience,
+    state: State,
+    candidates: Sequence[Ground],
+    information: Information | None,
+) -> Ground | None:
+    """The first candidate that is untried, not known to fail, and offered by the environment; with
+    `information`, the most informative of these.
+    """
+    best: tuple[float, Ground | None] = (0.0, None)
     for call in candidates:
         view = experience.views.view(call, state)
         # the environment offers an action according to its atoms: if it never offered the action
@@ -102,8 +116,11 @@ def _untried(experience: Experience, state: State, candidates: Sequence[Ground])
             and (view.call, view.atoms) in experience.offered
             and not experience.known_to_fail(view)
         ):
-            return call
-    return None
+            if information is None:
+                return call
+            if (bits := information.bits(view)) > best[0]:
+                best = (bits, call)
+    return best[1]
 
 
 def _path(

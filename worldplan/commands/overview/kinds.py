@@ -43,6 +43,7 @@ _BY_REPORT = {  # by what reports call the run
     terms.TUNING: Kind("tuning", "score"),
     terms.STUDY: Kind("study", "return"),
     terms.ACTIONS: Kind("action models", "solved", percent=True),
+    terms.RAMP: Kind("RAMP", "problems solved", percent=True),
     terms.MODEL: Kind("model report", "error"),
 }
 _BY_MODULE = {  # beginnings of the class path of a training

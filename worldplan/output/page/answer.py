@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from worldplan.output.judged import last_value
-from worldplan.output.page.terms import Kind
+from worldplan.output.page.terms import RAMP, Kind
 from worldplan.output.summary import interval_text, number_text, share_text
 from worldplan.runs import EVALUATION, Run
 
@@ -28,7 +28,8 @@ def answer(run: Run, summary: pd.DataFrame | None, kind: Kind) -> list[str]:
         DatasetError: a table of the run is damaged.
     """
     if summary is not None and len(own := summary[~summary["reference"]]):
-        return _of_summary(own, summary[summary["reference"]], kind)
+        lines = _of_summary(own, summary[summary["reference"]], kind)
+        return [*lines, *(str(note) for note in own["note"])] if kind is RAMP else lines
     return [] if kind.summarised else _of_training(run)
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from worldplan.milp.errors import DatasetError
 from worldplan.output.page.drawing import read_drawing
-from worldplan.output.page.terms import ACTIONS, ACTIONS_CURVE, PLOTS, Kind
+from worldplan.output.page.terms import ACTIONS, ACTIONS_CURVE, PLOTS, RAMP, RAMP_CURVE, Kind
 from worldplan.runs import Run
 
+_CURVES = {ACTIONS: ACTIONS_CURVE, RAMP: RAMP_CURVE}
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TALL = 1000.0  # px
 _NARROW = 400.0  # px; a drawing up to this width is legible when it is scaled to a phone
@@ -89,8 +90,8 @@ def _picture(run: Run, path: Path, of: Kind, prefix: str) -> Picture:
         words = re.sub(r"[_\-\s]+", " ", path.stem).strip()
         title, reading, table = words[:1].upper() + words[1:], "", ""
     else:
-        curve = of is ACTIONS and kind == "learning_curve"
-        title, reading, table = ACTIONS_CURVE if curve else PLOTS[kind]
+        curve = _CURVES.get(of) if kind == "learning_curve" else None
+        title, reading, table = curve or PLOTS[kind]
         if rest := path.stem.removeprefix(kind).strip("_"):
             title = f"{title}: {rest}"
     file = table if table and (run.path / table).is_file() else ""

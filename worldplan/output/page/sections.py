@@ -26,6 +26,7 @@ from worldplan.output.page.terms import (
     GLOSSARY,
     MODEL,
     OTHER,
+    RAMP,
     TERMS,
     TRAINING,
     Kind,
@@ -36,6 +37,7 @@ from worldplan.runs import BOUND, EVALUATION, METRICS, SUMMARY, UNFINISHED, VERS
 
 _TABLES = {  # tables of single kinds of runs -> caption
     "results.csv": "All measures over folds, by number of trajectories learned from",
+    "by_problem.csv": "By problem, in order: means over seeds",
     "trials.csv": "All trials, in the order of their start",
     "importance.csv": "Importance of the settings",
     EVALUATION: "Later evaluation, from worldplan evaluate",
@@ -182,7 +184,7 @@ def _say_unfinished(run: Run, section: Section, say: Callable[[str], None]) -> N
 
 def _bound_text(run: Run, section: Section) -> str:
     """The value of the bound and what it is, in words; empty where there is none."""
-    if section.kind is ACTIONS:
+    if section.kind in (ACTIONS, RAMP):
         return ""
     try:
         bound = run.bound

@@ -51,6 +51,11 @@ ACTIONS = Kind(
     row="trajectories learned from",
     value="the share of held-out problems that were solved, over folds",
 )
+RAMP = Kind(
+    "RAMP over problems in sequence",
+    row="explorer",
+    value="the share of problems whose goal was reached, over seeds",
+)
 MODEL = Kind("quality of a learned dynamics model", summarised=False)
 TRAINING = Kind("training", summarised=False)
 OTHER = Kind("run")
@@ -63,6 +68,7 @@ def kind_of(config: Mapping[str, Any]) -> Kind:
     for keys, kind in (
         (("programme",), BANDITS),
         (("folds", "domain"), ACTIONS),
+        (("explorer", "problems"), RAMP),
         (("search",), TUNING),
         (("methods",), STUDY),
         (("model", "trainer"), TRAINING),
@@ -216,6 +222,13 @@ ACTIONS_CURVE = (  # of a cross-validation of action models, in the place of "le
     "results.csv",
 )
 
+RAMP_CURVE = (  # in the place of "learning_curve"
+    "Results by problem",
+    "Lines are means over seeds, bands their 95 % intervals; the problems stand in the order in "
+    "which they were given. Where the goal was not reached, its steps are all that were allowed.",
+    "metrics.csv",
+)
+
 GLOSSARY = {  # the sentences of docs/glossary.md, which a test compares
     "arm": "One chain of a restless bandit: a client, a patient, a machine.",
     "bound": "A number that no policy can exceed in expectation, in the model.",
@@ -239,6 +252,7 @@ TERMS = {
     STUDY: ("critic", "edge of reach", "ensemble", "horizon", "rollout", "seed"),
     TUNING: ("critic", "ensemble", "horizon", "rollout", "seed"),
     ACTIONS: ("precondition", "safe action model", "seed"),
+    RAMP: ("precondition", "safe action model", "seed"),
     MODEL: ("calibration", "ensemble", "horizon", "rollout", "seed"),
     TRAINING: ("critic", "ensemble", "horizon", "rollout", "seed"),
     OTHER: ("seed",),
