@@ -87,7 +87,7 @@ FAMILY_offline := envs/dynamics world_models/data world_models/collection world_
 FAMILY_shooting := envs/dynamics planners/shooting
 FAMILY_modem := envs/manipulation world_models/latent planners/modem worldplan/commands/evaluation benchmarks/modem
 FAMILY_numeric := world_models/exact world_models/numeric world_models/action_model world_models/pddl planners/numeric worldplan/commands/actions
-FAMILY_ramp := envs/crafting planners/ramp benchmarks/crafting
+FAMILY_ramp := envs/crafting planners/ramp planners/numeric/pddl_env worldplan/commands/ramp benchmarks/crafting
 test-%: dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(addprefix tests/,$(or $(FAMILY_$*),$(error make test-$*: there is no such family: bandits, offline, shooting, modem, numeric, ramp)))
 
