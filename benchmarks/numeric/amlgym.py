@@ -62,62 +62,64 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=5, help="problems to solve in each domain")
     parser.add_argument("--limit", type=int, default=5, help="seconds for a problem")
     parser.add_argument(
-        "--stop", type=float, default=300.0, help="seconds for learning, and for the metrics"
+        "--stop", type=int, default=300, help="seconds for learning, and for the metrics"
     )
+    parser.add_argument("--batch", type=int, default=7, help="domains in one process of the peer")
     options = parser.parse_args()
     options.peer = str(Path(options.peer).absolute())
-    (found,) = lines_of([options.peer, "-P", str(PEER), "data"], Path(), 300.0)
-    data = Path(found["data"])
+    command = [options.peer, "-P", str(PEER), "data"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    data = Path(json.loads(output)["data"])
     domains = options.domains or sorted(p.name for p in (data / "trajectories/learning").iterdir())
     table = RESULTS / "amlgym.csv"
     rows = pd.read_csv(table).to_dict("records") if table.exists() else []
     done = {tuple(row[name] for name in KEY) for row in rows}
     for system in options.systems:
-        for domain in domains:
-            if (domain, system) not in done:
-                rows.append(
-                    {"domain": domain, "system": system} | run(data, domain, system, options)
-                )
-                pd.DataFrame(rows).to_csv(table, index=False)
-                print(rows[-1], flush=True)
+        missing = [domain for domain in domains if (domain, system) not in done]
+        for start in range(0, len(missing), options.batch):
+            batch = missing[start : start + options.batch]
+            rows += [
+                {"domain": domain, "system": system} | row
+                for domain, row in run(data, batch, system, options).items()
+            ]
+            pd.DataFrame(rows).to_csv(table, index=False)
+            print(pd.DataFrame(rows[-len(batch) :]).to_string(), flush=True)
     text = report(pd.DataFrame(rows), options)
     (RESULTS / "amlgym.md").write_text(text)
     print(text)
 
 
-def run(data: Path, domain: str, system: str, options: argparse.Namespace) -> dict[str, Any]:
-    """The row of one domain and system."""
-    row: dict[str, Any] = {"note": ""}
+def run(
+    data: Path, domains: list[str], system: str, options: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    """The rows of some domains and one system."""
+    rows: dict[str, dict[str, Any]] = {domain: {"note": ""} for domain in domains}
+    peer, stop = [options.peer, "-P", str(PEER)], str(options.stop)
     with tempfile.TemporaryDirectory() as scratch:
-        learned = Path(scratch) / "learned.pddl"
+        folder = Path(scratch)
         if system == OURS:
-            row |= ours(data, domain, learned)
+            for domain in domains:
+                rows[domain] |= ours(data, domain, folder / f"{domain}.pddl")
         else:
-            command = [options.peer, "-P", str(PEER), "learn", system, domain, str(learned)]
-            for line in lines_of(command, Path(scratch), options.stop):
-                row |= line
-        if not learned.exists():
-            return row | {"note": row["note"] or "learning failed or took too long"}
-        try:
-            row |= predictive(data, domain, learned)
-        except Exception as error:  # a peer's domain may be no PDDL that can be read exactly
-            row["note"] = f"predictive metrics: {error}"[:200]
-        command = [options.peer, "-P", str(PEER), "judge", domain, str(learned)]
-        command += [str(options.problems), str(options.limit)]
-        for line in lines_of(command, Path(scratch), options.stop):
-            row |= line
-    return row
+            add(rows, [*peer, "learn", scratch, stop, system, *domains])
+        learned = [domain for domain in domains if (folder / f"{domain}.pddl").exists()]
+        for domain in learned:
+            try:
+                rows[domain] |= predictive(data, domain, folder / f"{domain}.pddl")
+            except Exception as error:  # a peer's domain may be no PDDL that can be read exactly
+                rows[domain]["note"] = f"predictive metrics: {error}"[:200]
+        limits = [str(options.problems), str(options.limit)]
+        add(rows, [*peer, "judge", scratch, stop, *limits, *learned])
+    return rows
 
 
-def lines_of(command: list[str], folder: Path, seconds: float) -> list[dict[str, Any]]:
-    """The JSON lines that a process of the peer printed, also if it was stopped."""
-    try:
-        output = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, cwd=folder, check=False
-        ).stdout
-    except subprocess.TimeoutExpired as stopped:
-        output = (stopped.stdout or b"").decode() if isinstance(stopped.stdout, bytes) else ""
-    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+def add(rows: dict[str, dict[str, Any]], command: list[str]) -> None:
+    """Add what a process of the peer prints to the rows of its domains."""
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    for line in output.splitlines():
+        if line.startswith("{"):
+            entry = json.loads(line)
+            rows[entry.pop("domain")] |= entry
 
 
 def ours(data: Path, domain: str, learned: Path) -> dict[str, Any]:

@@ -4,10 +4,11 @@ AMLGym runs in an interpreter of its own, since its pins exclude worldplan's env
 
     python -m venv peer && peer/bin/pip install -r benchmarks/numeric/amlgym-requirements.txt
     peer/bin/python -P benchmarks/numeric/amlgym_peer.py data
-    peer/bin/python -P benchmarks/numeric/amlgym_peer.py learn ALGORITHM DOMAIN LEARNED.pddl
-    peer/bin/python -P benchmarks/numeric/amlgym_peer.py judge DOMAIN LEARNED.pddl PROBLEMS SECONDS
+    peer/bin/python -P .../amlgym_peer.py learn FOLDER STOP ALGORITHM DOMAIN...
+    peer/bin/python -P .../amlgym_peer.py judge FOLDER STOP PROBLEMS SECONDS DOMAIN...
 
-Each prints lines of JSON; `judge` one a metric, so that what is finished at a time limit counts.
+FOLDER/DOMAIN.pddl is the learned domain, STOP the seconds after which work on a domain ends. Each
+prints lines of JSON; `judge` one a metric, so that what is finished at a time limit counts.
 (-P: the file amlgym.py beside this one is no part of the package amlgym.)
 """
 
@@ -17,9 +18,14 @@ import contextlib
 import io
 import json
 import logging
+import os
+import signal
 import sys
+import tempfile
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,47 +34,59 @@ import amlgym.benchmarks as suite
 DATA = Path(suite.__file__).parent
 
 
-def learn(algorithm: str, domain: str, learned: Path) -> None:
+def learn(folder: Path, algorithm: str, domain: str) -> None:
     """Learn from the suite's ten trajectories; prints the CPU seconds, files included."""
     from amlgym.algorithms import get_algorithm
+    from amlgym.util.util import empty_domain
 
-    suite_paths = suite.get_trajectories_path(domain)
-    empty = _without_bodies(domain, learned.parent)
+    paths = suite.get_trajectories_path(domain)
+    empty = folder / f"{domain}-empty.pddl"  # as the suite's authors give it to learners
+    empty_domain(suite.get_domain_path(domain), str(empty))
     start = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
-        text = get_algorithm(algorithm).learn(str(empty), suite_paths)
+        text = get_algorithm(algorithm).learn(str(empty), paths)
     seconds = time.process_time() - start
-    learned.write_text(text)
-    print(json.dumps({"learning_seconds": seconds}), flush=True)
+    (folder / f"{domain}.pddl").write_text(text)
+    _print(domain, {"learning_seconds": seconds})
 
 
-def judge(domain: str, learned: Path, problems: int, seconds: int) -> None:
+def judge(folder: Path, problems: int, seconds: int, domain: str) -> None:
     """The syntactic metrics and problem solving, by Fast Downward, of a learned domain."""
     from amlgym import metrics
 
-    reference = suite.get_domain_path(domain)
+    learned, reference = str(folder / f"{domain}.pddl"), suite.get_domain_path(domain)
     for name in ("syntactic_precision", "syntactic_recall"):
-        _show(name, getattr(metrics, name)(str(learned), reference))
+        _show(domain, name, getattr(metrics, name)(learned, reference))
     paths = suite.get_problems_path(domain, kind="solving")[:problems]
     solving = metrics.problem_solving(
-        str(learned), reference, paths, timeout=seconds, show_progress=False
+        learned, reference, paths, timeout=seconds, show_progress=False
     )
-    _show("solving", solving)
+    _show(domain, "solving", solving)
 
 
-def _without_bodies(domain: str, folder: Path) -> Path:
-    """The suite's domain with the declarations only, as its authors give it to learners."""
-    from amlgym.util.util import empty_domain
+def each(domains: list[str], stop: int, work: Callable[[str], None]) -> None:
+    """Do the work for each domain, for at most `stop` seconds; prints a note where it fails."""
 
-    path = folder / f"{domain}-empty.pddl"
-    empty_domain(suite.get_domain_path(domain), str(path))
-    return path
+    def late(*_: object) -> None:
+        raise TimeoutError(f"stopped after {stop} s")
+
+    signal.signal(signal.SIGALRM, late)
+    for domain in domains:
+        signal.alarm(stop)
+        try:
+            work(domain)
+        except Exception as error:  # an algorithm or a metric may fail on a domain in any way
+            _print(domain, {"note": f"{type(error).__name__}: {error}"[:200]})
+        finally:
+            signal.alarm(0)
 
 
-def _show(metric: str, values: dict[str, Any]) -> None:
-    print(
-        json.dumps({f"{metric}:{key}": float(value) for key, value in values.items()}), flush=True
-    )
+def _print(domain: str, row: dict[str, Any]) -> None:
+    print(json.dumps({"domain": domain} | row), flush=True)
+
+
+def _show(domain: str, metric: str, values: dict[str, Any]) -> None:
+    _print(domain, {f"{metric}:{key}": float(value) for key, value in values.items()})
 
 
 if __name__ == "__main__":
@@ -77,7 +95,11 @@ if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
     if command == "data":
         print(json.dumps({"data": str(DATA)}))
-    elif command == "learn":
-        learn(arguments[0], arguments[1], Path(arguments[2]).resolve())
     else:
-        judge(arguments[0], Path(arguments[1]).resolve(), int(arguments[2]), int(arguments[3]))
+        folder, stop = Path(arguments[0]).resolve(), int(arguments[1])
+        os.chdir(tempfile.mkdtemp())  # the suite writes into the working folder
+        if command == "learn":
+            each(arguments[3:], stop, partial(learn, folder, arguments[2]))
+        else:
+            limits = int(arguments[2]), int(arguments[3])
+            each(arguments[4:], stop, partial(judge, folder, *limits))

@@ -45,6 +45,7 @@ from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.numeric.bounded import BoundedModel
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
 from worldplan.world_models.numeric.plan_errors import plan_fault
+from worldplan.world_models.numeric.sources.plain_names import PlainNames
 
 
 class PlanFunction(Protocol):
@@ -108,6 +109,9 @@ def solve(
         settings: settings of the planner, such as `method` of a search, `max_horizon` of the
             MILP, `engines` and `at_once` of the portfolio.
 
+    Objects may have any names: a planner gets plain ones for those that PDDL does not allow, and
+    its plan is returned with the names of the problem.
+
     Returns:
         The planner's result. `detail["tried"]` has planner, status and seconds of each planner
         that ran. A plan that fails the exact check is moved to `detail["rejected"]`, with
@@ -139,13 +143,16 @@ def solve(
         raise ConfigError(
             f"planner '{name}': {error}: it is called with model, problem, {', '.join(keywords)}"
         ) from error
+    names = PlainNames.of(problem, model.vocabulary)
     started = time.perf_counter()
     with own_errors(f"planner '{name}'", "mend it, or choose another planner"):
-        result = plan_function(model, problem, **keywords)
+        result = plan_function(model, names.problem(problem), **keywords)
     if not isinstance(result, PlanResult):
         raise ConfigError(
             f"planner '{name}': returned a {type(result).__name__}: return a PlanResult"
         )
+    if names.plain and result.plan is not None:
+        result = replace(result, plan=names.plan(result.plan))
     checked = valued(model, problem, _checked(model, problem, result))
     if improves and checked.plan is not None and checked.status != "optimal":
         checked = improved(

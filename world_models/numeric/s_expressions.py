@@ -10,11 +10,15 @@ from typing import Any
 from worldplan.milp.errors import DatasetError
 
 DEEPEST = 100  # levels of parentheses; a file of either kind has about ten
-TOKEN = re.compile(r";[^\n]*|[()]|[^\s();]+")
+TOKEN = re.compile(r';[^\n]*|[()]|"[^"\n]*"|[^\s();]+')
+UNQUOTED = re.compile(r'[^\s();"]+')
 
 
 class SExpression(list[Any]):
-    """A list of names (in lower case) and of expressions; `offset` is its start in the text."""
+    """A list of names (in lower case unless they are quoted) and of expressions.
+
+    `offset` is its start in the text.
+    """
 
     offset = 0
 
@@ -55,7 +59,8 @@ def parse(text: str, source: str) -> SExpression:
                     f"{source}, line {line_of(text, match.start())}: '{token}' stands outside the "
                     "parentheses"
                 )
-            stack[-1].append(token.lower())
+            is_quoted = token[0] == '"' == token[-1] and len(token) > 2
+            stack[-1].append(token[1:-1] if is_quoted else token.lower())
     if len(stack) > 1:
         raise DatasetError(
             f"{source}, line {line_of(text, stack[-1].offset)}: the '(' here is never closed"
@@ -69,3 +74,16 @@ def parse(text: str, source: str) -> SExpression:
 def line_of(text: str, offset: int) -> int:
     """The line, counted from 1, of an offset in a text."""
     return text.count("\n", 0, offset) + 1
+
+
+def written_name(name: str) -> str:
+    """A name as `parse` reads it back: in double quotes if it has capitals, blanks or parentheses.
+
+    Raises:
+        DatasetError: it has a double quote or a line end.
+    """
+    if UNQUOTED.fullmatch(name) and name == name.lower():
+        return name
+    if '"' in name or "\n" in name:
+        raise DatasetError(f"{name!r}: a name with a double quote or a line end cannot be written")
+    return f'"{name}"'

@@ -16,7 +16,7 @@ from worldplan.milp.user_files import read_user_text
 from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground, State, Vocabulary
 from worldplan.world_models.numeric.forms import check_trajectory
-from worldplan.world_models.numeric.s_expressions import SExpression, line_of, parse
+from worldplan.world_models.numeric.s_expressions import SExpression, line_of, parse, written_name
 from worldplan.world_models.numeric.sources.object_types import inferred_types
 from worldplan.world_models.numeric.sources.trajectory_forms import (
     EXPECTED,
@@ -356,9 +356,9 @@ def write_trajectory(trajectory: Trajectory, path: str | Path) -> None:
     """Write a trajectory in the s-expression format that `read_trajectory` reads; numbers stay
     exact.
 
-    A fraction is written as 1/3. The objects are not part of the file: write a problem file of the
-    same name beside it (`worldplan.world_models.pddl.write_problem`), or pass them to
-    `read_trajectory`.
+    A fraction is written as 1/3, a name that PDDL does not allow in double quotes. The objects are
+    not part of the file: write a problem file of the same name beside it
+    (`worldplan.world_models.pddl.write_problem`), or pass them to `read_trajectory`.
 
     Args:
         trajectory: the trajectory.
@@ -367,13 +367,17 @@ def write_trajectory(trajectory: Trajectory, path: str | Path) -> None:
     lines = []
     for number, state in enumerate(trajectory.states):
         if number:
-            lines.append(f"(operator: ({' '.join(trajectory.calls[number - 1])}))")
+            lines.append(f"(operator: {_written(trajectory.calls[number - 1])})")
             if (succeeded := trajectory.succeeded[number - 1]) is not None:
                 lines.append(f"(:transition_status {'success' if succeeded else 'failure'})")
         facts = [
-            f"(= ({' '.join(fluent)}) {value})" for fluent, value in sorted(state.values.items())
+            f"(= {_written(fluent)} {value})" for fluent, value in sorted(state.values.items())
         ]
-        facts += [f"({' '.join(atom)})" for atom in sorted(state.atoms)]
+        facts += [_written(atom) for atom in sorted(state.atoms)]
         lines.append(f"({':state' if number else ':init'} {' '.join(facts)})")
     text = "(" + "\n".join(lines) + "\n)\n"
     replace_file(Path(path), lambda file: Path(file).write_text(text, encoding="utf-8"))
+
+
+def _written(fact: Ground) -> str:
+    return f"({' '.join(map(written_name, fact))})"

@@ -16,6 +16,7 @@ from worldplan.milp.user_files import read_user_text
 from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground
 from worldplan.world_models.numeric.metrics import Metric
+from worldplan.world_models.numeric.s_expressions import written_name
 from worldplan.world_models.pddl.metrics import read_metric
 from worldplan.world_models.pddl.parsing import parse
 from worldplan.world_models.pddl.reading import vocabulary_of
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
     from unified_planning.plans import ActionInstance
 
 STEP = re.compile(
-    r"(?:\d+(?:\.\d*)?\s*:)?\s*\(\s*([^\s():;]+(?:\s+[^\s():;]+)*)\s*\)\s*(?:\[[^\]]*\])?"
+    r'(?:\d+(?:\.\d*)?\s*:)?\s*\(\s*([^\s():;"]+(?:\s+(?:"[^"]+"|[^\s():;"]+))*)\s*\)\s*(?:\[[^\]]*\])?'
 )
+
+
+NAME = re.compile(r'"([^"]+)"|([^\s"]+)')
+COMMENT = re.compile(r'((?:"[^"]*"|[^";])*)(?:;.*)?')
 
 
 class Validation(NamedTuple):
@@ -57,7 +62,7 @@ def read_plan(path: str | Path) -> tuple[Ground, ...]:
     """
     steps = []
     for number, line in enumerate(read_user_text(path).splitlines(), 1):
-        line = line.split(";")[0].strip()
+        line = COMMENT.sub(r"\1", line).strip()
         if not line:
             continue
         match = STEP.fullmatch(line)
@@ -65,13 +70,16 @@ def read_plan(path: str | Path) -> tuple[Ground, ...]:
             raise DatasetError(
                 f"{path}: line {number}: '{line}' is not of the form (action object ...)"
             )
-        steps.append(tuple(match[1].lower().split()))
+        steps.append(tuple(quoted or name.lower() for quoted, name in NAME.findall(match[1])))
     return tuple(steps)
 
 
 def write_plan(plan: Sequence[Ground], path: str | Path) -> None:
-    """Write a plan, one `(action object ...)` a line; the file is replaced atomically."""
-    text = "".join(f"({' '.join(step)})\n" for step in plan)
+    """Write a plan, one `(action object ...)` a line; the file is replaced atomically.
+
+    A name that PDDL does not allow stands in double quotes.
+    """
+    text = "".join(f"({' '.join(map(written_name, step))})\n" for step in plan)
     replace_file(Path(path), lambda draft: draft.write_text(text, encoding="utf-8"))
 
 

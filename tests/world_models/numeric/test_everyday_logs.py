@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worldplan.milp.errors import DatasetError
+from worldplan.planners.numeric.planning import solve
+from worldplan.planners.numeric.search.search import search_plan
+from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.action_model.learner import learn
-from worldplan.world_models.numeric.domain import State, Vocabulary
+from worldplan.world_models.numeric.domain import Linear, NumericProblem, State, Vocabulary
 from worldplan.world_models.numeric.logs import read_log, read_trajectories
+from worldplan.world_models.numeric.metrics import Metric
+from worldplan.world_models.numeric.sources.observed_problem import observed_problem
+from worldplan.world_models.numeric.sources.plain_names import PlainNames, plain_names
 from worldplan.world_models.numeric.sources.python_logs import trajectories_from_steps
 from worldplan.world_models.numeric.sources.written_facts import Spellings, written_fact
+from worldplan.world_models.numeric.trajectories import read_trajectory, write_trajectory
+from worldplan.world_models.pddl.plans import read_plan, write_plan
+from worldplan.world_models.pddl.writing import NAME, problem_text
 
 TRUCKS = Vocabulary(
     "trucks",
@@ -213,3 +223,57 @@ def test_wrong_dictionaries(change: Any, message: str) -> None:
     with pytest.raises(DatasetError, match=message) as error:
         trajectories_from_steps(log, TRUCKS)
     assert "\n" not in str(error.value)
+
+
+def test_odd_names_are_written_and_read_back(tmp_path: Path) -> None:
+    first, _ = trajectories_from_steps(steps(), TRUCKS)
+    write_trajectory(first, tmp_path / "odd.trajectory")
+    back = read_trajectory(tmp_path / "odd.trajectory", TRUCKS)
+    assert (back.states, back.calls, back.objects) == (first.states, first.calls, first.objects)
+    plan = (*first.calls, ("drive", "a;b", "(c)", "é ü"))
+    write_plan(plan, tmp_path / "plan.txt")
+    with open(tmp_path / "plan.txt", "a") as file:
+        file.write("; the end\n0.1: (DRIVE a b C) [1] ; of (it)\n")
+    assert read_plan(tmp_path / "plan.txt") == (*plan, ("drive", "a", "b", "c"))
+    with pytest.raises(DatasetError, match="double quote"):
+        write_plan([("drive", 'a"b')], tmp_path / "plan.txt")
+
+
+@given(st.lists(NAMES, unique=True, max_size=6), st.sets(st.sampled_from(["o-a", "o", "o-2"])))
+def test_plain_names_are_pddl_names_and_come_back(names: list[str], taken: set[str]) -> None:
+    plain = plain_names(names, taken)
+    assert plain.keys() == set(names) and len(set(plain.values())) == len(names)
+    assert not taken & set(plain.values()) and all(map(NAME.fullmatch, plain.values()))
+
+
+def test_planners_get_plain_names_and_plans_the_names_of_the_user() -> None:
+    first, _ = trajectories_from_steps(steps(), TRUCKS)
+    model = learn(TRUCKS, [first])
+    problem = observed_problem(
+        replace(
+            first, states=first.states[:2], calls=first.calls[:1], succeeded=first.succeeded[:1]
+        )
+    )
+    assert problem is not None
+    problem = replace(problem, metric=Metric("minimize", Linear(((("fuel", "Truck 1"), 1),))))
+    handed: list[NumericProblem] = []
+
+    def planner(_: object, inside: NumericProblem, **__: object) -> PlanResult:
+        handed.append(inside)
+        assert set(map(NAME.fullmatch, inside.objects)).isdisjoint({None})
+        problem_text(inside, TRUCKS)
+        return search_plan(model, inside)
+
+    result = solve(model, problem, planner, time_limit=20)
+    assert result.plan == first.calls[:1]
+    assert handed[0].goal.holds(
+        model.actions["drive"].successor(
+            tuple(
+                name
+                for step in PlainNames.of(problem, TRUCKS).plain_plan(first.calls[:1])
+                for name in step[1:]
+            ),
+            handed[0].initial,
+        )
+    )
+    assert handed[0].metric is not None and result.cost == 2

@@ -4,8 +4,6 @@ last state changed.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from worldplan.world_models.numeric.domain import Comparison, Goal, Linear, NumericProblem
 from worldplan.world_models.numeric.trajectories import Trajectory
 
@@ -30,4 +28,4 @@ def observed_problem(trajectory: Trajectory) -> NumericProblem | None:
         if not numbers:
             return None
         goal = Goal(comparisons=numbers)
-    return NumericProblem(Path(trajectory.source).stem, trajectory.objects, first, goal)
+    return NumericProblem("observed", trajectory.objects, first, goal)

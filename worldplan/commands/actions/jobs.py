@@ -36,6 +36,7 @@ from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericP
 from worldplan.world_models.numeric.execution import is_valid
 from worldplan.world_models.numeric.precision import Precision, Rounding, rounded_trajectory
 from worldplan.world_models.numeric.sources.observed_problem import observed_problem
+from worldplan.world_models.numeric.sources.plain_names import PlainNames
 from worldplan.world_models.numeric.trajectories import Trajectory, read_trajectory
 from worldplan.world_models.pddl.plans import validate_with_unified_planning
 from worldplan.world_models.pddl.reading import read_model, read_problem
@@ -382,5 +383,6 @@ def _confirmed(
         return validate_with_unified_planning(domain, problem_file, plan).valid
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "problem.pddl"
-        write_problem(replace(problem, name="observed"), true.vocabulary, written)
-        return validate_with_unified_planning(domain, written, plan).valid
+        names = PlainNames.of(problem, true.vocabulary)
+        write_problem(names.problem(problem), true.vocabulary, written)
+        return validate_with_unified_planning(domain, written, names.plain_plan(plan)).valid
