@@ -1,3 +1,5 @@
+from .beyond import Beyond as Beyond
+from .beyond import BeyondModels as BeyondModels
 from .plans import Validation as Validation
 from .plans import read_plan as read_plan
 from .plans import validate_with_unified_planning as validate_with_unified_planning
@@ -7,6 +9,8 @@ from .reading import read_model as read_model
 from .reading import read_problem as read_problem
 from .reading import read_vocabulary as read_vocabulary
 from .reading import vocabulary_of as vocabulary_of
+from .tasks import features_beyond as features_beyond
+from .tasks import read_task as read_task
 from .writing import FACET_BUDGET as FACET_BUDGET
 from .writing import domain_text as domain_text
 from .writing import problem_text as problem_text

@@ -18,28 +18,13 @@ from worldplan.world_models.numeric.normal_forms import (
     quotient_sum,
 )
 from worldplan.world_models.numeric.products import Term
+from worldplan.world_models.pddl.beyond import BeyondModels, beyond_message
+from worldplan.world_models.pddl.names import decoded
 
 if TYPE_CHECKING:
     from unified_planning.model import FNode
 
 IMPOSSIBLE = Comparison(Linear((), -1), ">=")  # -1 >= 0
-
-
-def beyond_models(where: str, what: str, text: str = "") -> str:
-    """The message for something that exact linear planning cannot represent.
-
-    Args:
-        where: the file, and the part of it.
-        what: its kind, in words.
-        text: the expression.
-    """
-    excerpt = f": {text[:120]}{'...' * (len(text) > 120)}" if text else ""
-    return (
-        f"{where}: {what} is beyond the exact models here (conjunctions of literals and "
-        f"linear comparisons){excerpt}. "
-        "ENHSP can take such a domain: --planner enhsp, or "
-        "worldplan.planners.numeric.enhsp.solve_files"
-    )
 
 
 @dataclass
@@ -86,7 +71,7 @@ class ExpressionReader:
             node: the expression.
             what: its kind, in words.
         """
-        return DatasetError(beyond_models(self.where, what, str(node)))
+        return BeyondModels(beyond_message(self.where, what, str(node)))
 
     def term(self, node: FNode) -> int | str:
         """The position of a parameter, or the name of an object.
@@ -95,9 +80,9 @@ class ExpressionReader:
             DatasetError: the argument is neither.
         """
         if node.is_parameter_exp():
-            return self.positions[node.parameter().name]
+            return self.positions[decoded(node.parameter().name)]
         if node.is_object_exp():
-            name = str(node.object().name)
+            name = decoded(str(node.object().name))
             self.constants[name] = None
             return name
         raise self.refuse(node, "an argument that is neither a parameter nor an object")
@@ -110,7 +95,7 @@ class ExpressionReader:
         """
         if not node.is_fluent_exp():
             raise self.refuse(node, "this expression")
-        return (str(node.fluent().name), *(self.term(argument) for argument in node.args))
+        return (decoded(str(node.fluent().name)), *(self.term(argument) for argument in node.args))
 
     def affine(self, node: FNode) -> Linear:
         """An affine sum with exact coefficients; products of fluents are multiplied out.

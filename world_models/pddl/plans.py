@@ -18,6 +18,7 @@ from worldplan.world_models.numeric.domain import Ground
 from worldplan.world_models.numeric.metrics import Metric
 from worldplan.world_models.numeric.s_expressions import written_name
 from worldplan.world_models.pddl.metrics import read_metric
+from worldplan.world_models.pddl.names import decoded, encoded
 from worldplan.world_models.pddl.parsing import parse
 from worldplan.world_models.pddl.reading import vocabulary_of
 from worldplan.world_models.storage import replace_file
@@ -99,9 +100,9 @@ def validate_with_unified_planning(
     """
     where = f"{domain} with {problem}"
     text = read_user_text(problem)
-    task = parse(read_user_text(domain), text, where)
-    objects = {str(item.name): str(item.type.name) for item in task.all_objects}
-    metric = read_metric(text, vocabulary_of(task, where), objects, problem)
+    task = parse(read_user_text(domain), text, domain, problem)
+    vocabulary = vocabulary_of(task, where)
+    metric = read_metric(text, vocabulary, vocabulary.constants, problem)
     steps = []
     for number, step in enumerate(plan, 1):
         instance = _instance(task, step)
@@ -130,7 +131,7 @@ def _validate(
             warnings.simplefilter("ignore", UserWarning)
             result = validator.validate(task, SequentialPlan(steps, task.environment))
     except UPUsageError as error:  # the goal contains an undefined fluent
-        return Validation(False, str(error))
+        return Validation(False, decoded(str(error)))
     except ZeroDivisionError:  # a condition or an effect of a step has no value
         return Validation(False, "a step or the goal divides by zero")
     except Exception as error:  # the validator raises many types
@@ -142,7 +143,8 @@ def _validate(
             return Validation(True)
         cost = _cost(task, metric, result.trace[-1], len(steps))
         return Validation(True, cost=cost, sense=metric.sense)
-    return Validation(False, "; ".join(message.message for message in result.log_messages or ()))
+    reasons = "; ".join(message.message for message in result.log_messages or ())
+    return Validation(False, decoded(reasons))
 
 
 def _cost(task: Problem, metric: Metric, last: UPState, steps: int) -> Rational | None:
@@ -153,10 +155,10 @@ def _cost(task: Problem, metric: Metric, last: UPState, steps: int) -> Rational 
     values: dict[Ground, Rational] = {}
     for fluent in metric.expression.fluents:
         name, *arguments = map(str, fluent)
-        if task.has_fluent(name):
-            objects = [manager.ObjectExp(task.object(argument)) for argument in arguments]
+        if task.has_fluent(encoded(name)):
+            objects = [manager.ObjectExp(task.object(encoded(argument))) for argument in arguments]
             with suppress(UPUsageError):  # an undefined fluent
-                value = last.get_value(manager.FluentExp(task.fluent(name), objects))
+                value = last.get_value(manager.FluentExp(task.fluent(encoded(name)), objects))
                 values[(name, *arguments)] = exact(value.constant_value())
     try:
         return metric.value(values, steps)
@@ -169,18 +171,17 @@ def _instance(task: Problem, step: Ground) -> ActionInstance | str:
     from unified_planning.plans import ActionInstance
 
     name, *names = step
-    if not task.has_action(name):
+    if not task.has_action(encoded(name)):
         return f"the domain has no action '{name}'"
-    action = task.action(name)
+    action = task.action(encoded(name))
     if len(names) != len(action.parameters):
         return f"the action takes {len(action.parameters)} objects"
     objects = []
     for argument, parameter in zip(names, action.parameters, strict=True):
-        if not task.has_object(argument):
+        if not task.has_object(encoded(argument)):
             return f"'{argument}' is not an object of the problem"
-        if not parameter.type.is_compatible(task.object(argument).type):
-            return (
-                f"'{argument}' is a {task.object(argument).type.name}, not a {parameter.type.name}"
-            )
-        objects.append(task.environment.expression_manager.ObjectExp(task.object(argument)))
+        item = task.object(encoded(argument))
+        if not parameter.type.is_compatible(item.type):
+            return decoded(f"'{argument}' is a {item.type.name}, not a {parameter.type.name}")
+        objects.append(task.environment.expression_manager.ObjectExp(item))
     return ActionInstance(action, tuple(objects))

@@ -6,9 +6,9 @@ time) raises an error that names it; nothing is simplified.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,19 +28,19 @@ from worldplan.world_models.numeric.domain import (
 )
 from worldplan.world_models.numeric.normal_forms import linear
 from worldplan.world_models.numeric.products import Term, unplannable
-from worldplan.world_models.pddl.expressions import (
-    Conditions,
-    ExpressionReader,
-    beyond_models,
-    pair,
-)
+from worldplan.world_models.pddl.beyond import BeyondModels, beyond_message, refuse_beyond
+from worldplan.world_models.pddl.declared import Declarations
+from worldplan.world_models.pddl.expressions import Conditions, ExpressionReader
+from worldplan.world_models.pddl.files import DomainFile, read_domain_text, read_problem_text
+from worldplan.world_models.pddl.meeting import pairs_against_meeting
 from worldplan.world_models.pddl.metrics import read_metric
-from worldplan.world_models.pddl.parsing import check_initial, parse
+from worldplan.world_models.pddl.names import decoded
+from worldplan.world_models.pddl.parsing import parse_checked
 from worldplan.world_models.pddl.quality import with_quality
 from worldplan.world_models.pddl.writing import vocabulary_text
 
 if TYPE_CHECKING:
-    from unified_planning.model import Fluent, FNode, InstantaneousAction, Problem
+    from unified_planning.model import Effect, Fluent, FNode, InstantaneousAction, Problem
 
 
 def read_vocabulary(path: str | Path) -> Vocabulary:
@@ -49,7 +49,20 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
     Raises:
         DatasetError: the file is missing or malformed.
     """
-    return vocabulary_of(parse(read_user_text(path), None, path), path)
+    return _declared(read_domain_text(read_user_text(path), path))
+
+
+def _declared(domain: DomainFile) -> Vocabulary:
+    """The vocabulary of a checked domain."""
+    known = domain.declared
+    return Vocabulary(
+        domain.name,
+        known.types,
+        domain.constants,
+        known.predicates,
+        known.functions,
+        domain.actions,
+    )
 
 
 def read_model(path: str | Path) -> NumericModel:
@@ -67,7 +80,20 @@ def read_model(path: str | Path) -> NumericModel:
         DatasetError: the file is missing or malformed, or an action, which the message names, is
             beyond exact linear planning.
     """
-    return _model(parse(read_user_text(path), None, path), str(path), {})
+    domain = read_domain_text(read_user_text(path), path)
+    refuse_beyond(domain.beyond, path)
+    return checked_model(domain, None, path)
+
+
+def checked_model(domain: DomainFile, problem: str | None, where: str | Path) -> NumericModel:
+    """The model of a checked domain; with a checked problem, quantifiers are expanded over its
+    objects.
+
+    Raises:
+        DatasetError: an action is beyond exact linear planning.
+    """
+    model = _model(parse_checked(domain, problem, where), str(where), {})
+    return NumericModel(_declared(domain), model.actions, model.detail)
 
 
 def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericProblem:
@@ -84,8 +110,17 @@ def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericPr
     """
     vocabulary = domain if isinstance(domain, Vocabulary) else read_vocabulary(domain)
     text = read_user_text(path)
-    check_initial(text, vocabulary, path)
-    problem = _problem(parse(vocabulary_text(vocabulary), text, path), str(path))
+    known = Declarations(
+        dict(vocabulary.types),
+        {},
+        dict(vocabulary.predicates),
+        dict(vocabulary.functions),
+        dict(vocabulary.constants),
+    )
+    checked, beyond = read_problem_text(text, DomainFile(None, known), path)
+    refuse_beyond(beyond, path)
+    declarations = read_domain_text(vocabulary_text(vocabulary, named=False), path)
+    problem = _problem(parse_checked(declarations, checked, path), str(path))
     return replace(problem, metric=read_metric(text, vocabulary, problem.objects, path))
 
 
@@ -123,7 +158,7 @@ def vocabulary_of(problem: Problem, where: str | Path) -> Vocabulary:
             and objects.
     """
     types = {
-        str(kind.name): str(kind.father.name) if kind.father else "object"
+        decoded(str(kind.name)): decoded(str(kind.father.name)) if kind.father else "object"
         for kind in problem.user_types
         if kind.name != "object"
     }
@@ -133,7 +168,7 @@ def vocabulary_of(problem: Problem, where: str | Path) -> Vocabulary:
             _kind(parameter.type, f"{where}: {fluent.name}") for parameter in fluent.signature
         )
         if fluent.type.is_bool_type():
-            predicates[str(fluent.name)] = kinds
+            predicates[decoded(str(fluent.name))] = kinds
         elif (
             fluent.type.is_user_type()
             or fluent.type.lower_bound is not None
@@ -144,17 +179,17 @@ def vocabulary_of(problem: Problem, where: str | Path) -> Vocabulary:
                 "numbers without bounds are taken"
             )
         else:
-            functions[str(fluent.name)] = kinds
+            functions[decoded(str(fluent.name))] = kinds
     actions = {
-        str(action.name): tuple(
-            (str(p.name), _kind(p.type, f"{where}: action '{action.name}'"))
+        decoded(str(action.name)): tuple(
+            (decoded(str(p.name)), _kind(p.type, f"{where}: action '{action.name}'"))
             for p in action.parameters
         )
         for action in problem.actions
     }
-    constants = {str(item.name): str(item.type.name) for item in problem.all_objects}
+    constants = _objects(problem)
     return Vocabulary(
-        str(problem.name or "domain"), types, constants, predicates, functions, actions
+        decoded(str(problem.name or "domain")), types, constants, predicates, functions, actions
     )
 
 
@@ -166,7 +201,7 @@ def _kind(kind: object, where: str) -> str:
     """
     if not kind.is_user_type():  # type: ignore[attr-defined]
         raise DatasetError(f"{where}: a parameter of type {kind}; only objects are taken")
-    return str(kind.name)  # type: ignore[attr-defined]
+    return decoded(str(kind.name))  # type: ignore[attr-defined]
 
 
 def _model(problem: Problem, where: str, mentioned: dict[str, None]) -> NumericModel:
@@ -178,7 +213,8 @@ def _model(problem: Problem, where: str, mentioned: dict[str, None]) -> NumericM
         mentioned: objects that occur in actions; filled.
 
     Raises:
-        DatasetError: something in it is beyond exact linear planning.
+        DatasetError: something in it is no part of the exact models.
+        BeyondModels: something in it is beyond exact linear planning.
     """
     from unified_planning.model import InstantaneousAction
 
@@ -197,9 +233,8 @@ def _model(problem: Problem, where: str, mentioned: dict[str, None]) -> NumericM
                 f"{where}: action '{action.name}' is a {type(action).__name__}; only instantaneous "
                 "actions are taken"
             )
-        actions[str(action.name)] = _action(
-            action, vocabulary, f"{where}: action '{action.name}'", mentioned
-        )
+        name = decoded(str(action.name))
+        actions[name] = _action(problem, action, vocabulary, f"{where}: action '{name}'", mentioned)
     changing = {str(fluent[0]) for action in actions.values() for fluent, _ in action.effects}
     for name, read in actions.items():
         for expression in (
@@ -207,31 +242,36 @@ def _model(problem: Problem, where: str, mentioned: dict[str, None]) -> NumericM
             *(after for _, after in read.effects),
         ):
             if reason := unplannable(expression.terms, changing):
-                raise DatasetError(beyond_models(f"{where}: action '{name}'", reason))
+                raise BeyondModels(beyond_message(f"{where}: action '{name}'", reason))
     return NumericModel(vocabulary, actions, {"source": where})
 
 
 def _action(
-    action: InstantaneousAction, vocabulary: Vocabulary, where: str, mentioned: dict[str, None]
+    problem: Problem,
+    action: InstantaneousAction,
+    vocabulary: Vocabulary,
+    where: str,
+    mentioned: dict[str, None],
 ) -> NumericAction:
     """One action of a unified-planning problem.
 
     Raises:
         DatasetError: something in it is beyond exact linear planning.
     """
-    parameters = vocabulary.actions[str(action.name)]
+    parameters = vocabulary.actions[decoded(str(action.name))]
     reader = ExpressionReader(
         where, {name: position for position, (name, _) in enumerate(parameters)}, mentioned
     )
     conditions = Conditions()
-    for condition in action.preconditions:
+    for condition in _without_quantifiers(problem, action.preconditions):
         reader.conditions(condition, conditions)
     if action.simulated_effect is not None:
         raise reader.refuse(action.simulated_effect, "a simulated effect")
     adds: set[Lifted] = set()
     deletes: set[Lifted] = set()
     effects: dict[Lifted, Linear] = {}
-    for effect in action.effects:
+    expanded: set[Lifted] = set()  # what universal effects change
+    for effect, is_universal in _expanded(problem, action):
         if effect.is_conditional() or effect.is_forall():
             raise reader.refuse(effect, "a conditional or universal effect")
         changed = reader.lifted(effect.fluent)
@@ -244,18 +284,20 @@ def _action(
             sign = 1 if effect.is_increase() else -1 if effect.is_decrease() else 0
             before = effects.get(changed, Linear(((changed, 1),)))
             effects[changed] = _plus(before, value, sign) if sign else value
+            expanded |= {changed} if is_universal else set()
+    apart = set(pairs_against_meeting(list(effects), parameters, conditions.distinct, vocabulary))
+    if apart and any(fluent in expanded for fluent in effects):
+        raise reader.refuse(
+            " ".join(map(str, min(expanded, key=str))),
+            "a universal effect that may change the same fluent as another effect",
+        )
     ordered = tuple(sorted(effects.items(), key=lambda item: [str(part) for part in item[0]]))
     return NumericAction(
-        str(action.name),
+        decoded(str(action.name)),
         parameters,
         positive=frozenset(conditions.positive),
         negative=frozenset(conditions.negative),
-        distinct=frozenset(
-            conditions.distinct
-            | set(
-                _pairs_against_meeting(list(effects), parameters, conditions.distinct, vocabulary)
-            )
-        ),
+        distinct=frozenset(conditions.distinct | apart),
         comparisons=tuple(conditions.comparisons),
         adds=frozenset(adds),
         deletes=frozenset(deletes),
@@ -270,54 +312,24 @@ def _plus(a: Linear, b: Linear, sign: int) -> Linear:
     return linear(terms, a.constant + sign * b.constant)
 
 
-def _pairs_against_meeting(
-    changed: list[Lifted],
-    parameters: tuple[tuple[str, str], ...],
-    distinct: set[tuple[int | str, int | str]],
-    vocabulary: Vocabulary,
-) -> Iterator[tuple[int | str, int | str]]:
-    """One pair of terms that must differ for each two changed fluents that could be the same."""
-
-    def may_meet(a: int | str, b: int | str) -> bool:
-        if isinstance(a, str) and isinstance(b, str):
-            return a == b
-        first, second = (
-            parameters[term][1]
-            if isinstance(term, int)
-            else vocabulary.constants.get(term, "object")
-            for term in (a, b)
-        )
-        return vocabulary.is_a(first, second) or vocabulary.is_a(second, first)
-
-    for first_fluent, second_fluent in combinations(changed, 2):
-        if first_fluent[0] != second_fluent[0]:
-            continue
-        terms = list(zip(first_fluent[1:], second_fluent[1:], strict=True))
-        if not all(may_meet(a, b) for a, b in terms):
-            continue
-        pairs = [pair(a, b) for a, b in terms if a != b]
-        if not distinct & set(pairs):
-            yield pairs[0]
-
-
 def _problem(problem: Problem, where: str) -> NumericProblem:
     """Objects, initial state and goal of a unified-planning problem.
 
     Raises:
         DatasetError: something in it is beyond exact linear planning.
     """
-    objects = {str(item.name): str(item.type.name) for item in problem.all_objects}
+    objects = _objects(problem)
     if problem.timed_effects or problem.timed_goals or problem.trajectory_constraints:
         raise DatasetError(
             f"{where}: timed effects, timed goals and constraints are beyond the exact models here"
         )
     conditions = Conditions()
     reader = ExpressionReader(f"{where}: goal", {})
-    for goal in _without_quantifiers(problem):
+    for goal in _without_quantifiers(problem, problem.goals):
         reader.conditions(goal, conditions)
     positive, negative = _atoms(conditions.positive), _atoms(conditions.negative)
     return NumericProblem(
-        str(problem.name),
+        decoded(str(problem.name)),
         objects,
         _initial(problem, where),
         Goal(positive, negative, tuple(conditions.comparisons)),
@@ -328,12 +340,28 @@ def _atoms(lifted: set[Lifted]) -> frozenset[Ground]:
     return frozenset(tuple(str(part) for part in atom) for atom in lifted)
 
 
-def _without_quantifiers(problem: Problem) -> list[FNode]:
-    """The goals, with quantifiers expanded over the objects of the problem."""
+def _objects(problem: Problem) -> dict[str, str]:
+    """Type of each object."""
+    return {decoded(str(item.name)): decoded(str(item.type.name)) for item in problem.all_objects}
+
+
+def _without_quantifiers(problem: Problem, conditions: Sequence[FNode]) -> list[FNode]:
+    """Conditions with quantifiers expanded over the objects of the problem."""
     from unified_planning.model.walkers import ExpressionQuantifiersRemover
 
     remover = ExpressionQuantifiersRemover(problem.environment)
-    return [remover.remove_quantifiers(goal, problem) for goal in problem.goals]
+    return [remover.remove_quantifiers(condition, problem) for condition in conditions]
+
+
+def _expanded(problem: Problem, action: InstantaneousAction) -> Iterator[tuple[Effect, bool]]:
+    """The effects of an action, universal ones expanded over the objects of the problem; and
+    whether each comes from a universal one.
+    """
+    for effect in action.effects:
+        if effect.is_forall():
+            yield from ((part, True) for part in effect.expand_effect(problem))
+        else:
+            yield effect, False
 
 
 def _initial(problem: Problem, where: str) -> State:

@@ -138,17 +138,21 @@ def to_unified_planning(
     return converted
 
 
-def vocabulary_text(vocabulary: Vocabulary, actions: Iterable[str] = ()) -> str:
+def vocabulary_text(
+    vocabulary: Vocabulary, actions: Iterable[str] = (), *, named: bool = True
+) -> str:
     """A domain in PDDL.
 
     Args:
         vocabulary: the declarations.
         actions: the actions, already in PDDL.
+        named: whether names that PDDL does not allow are refused; the reader here takes them.
 
     Raises:
         ConfigError: a name is no PDDL name, or a predicate and a function have the same name.
     """
-    _check_names(vocabulary)
+    if named:
+        _check_names(vocabulary)
     lines = [f"(define (domain {vocabulary.name})", REQUIREMENTS]
     if vocabulary.types:
         lines += [
