@@ -30,13 +30,13 @@ REQUIRED = {  # arguments without which these settings cannot be made
 ELSEWHERE = {
     "has a test of wrong arguments of its own": {
         "ArmDynamics", "BanditInstance", "Comparison", "Goal", "Linear", "NumericAction",
-        "NumericModel", "NumericProblem", "Region", "State", "Trajectory", "Vocabulary",
+        "NumericModel", "NumericProblem", "Product", "Region", "State", "Trajectory", "Vocabulary",
         "ActionModelLearner", "AdroitEnv", "IsolatedEnv", "SwingUpEnv", "ManipulationEnv",
         "Demonstrator", "CsvTable", "PddlEnv", "Registry",
     },
     "is a result, made by worldplan": {
-        "Agreement", "Argmax", "ArmTables", "Built", "Collection", "CraftingCounts", "CraftingMap",
-        "Day", "SeenArms",
+        "Agreement", "Argmax", "ArmTables", "Beyond", "Built", "Collection", "CraftingCounts",
+        "CraftingMap", "Day", "SeenArms",
         "Decision", "DemonstratedEpisode", "DemonstrationSummary", "Embedding", "EpisodeStep",
         "Estimate", "Evaluation", "Formulation", "GroundAction", "HalfSpaces", "Layer",
         "LearningReport", "MapRecord", "Matrices", "Members", "Plan", "PlanResult",

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from worldplan.milp import checks
+from worldplan.milp.errors import DatasetError
 from worldplan.world_models.exact.numbers import Rational, exact
 
 Ground = tuple[str, ...]  # (predicate or function or action, object, ...)
@@ -31,10 +33,27 @@ class Product:
         factors: the fluents, in the order of their names; lifted in an action, ground in a goal.
             There are at least two, or there is a divisor.
         divisors: (terms, constant) of each sum that divides them.
+
+    Raises:
+        DatasetError: a part of another type, or a single fluent without a divisor.
     """
 
     factors: tuple[Lifted, ...]
     divisors: tuple[tuple[tuple[tuple[Lifted | Product, Rational], ...], Rational], ...] = ()
+
+    def __post_init__(self) -> None:
+        for factor in checks.of_type(self.factors, "factors", tuple, error=DatasetError):
+            if type(factor) is not tuple or not factor or type(factor[0]) is not str:
+                raise DatasetError(
+                    f"factor {checks.shown(factor)}: give a fluent such as ('fuel', 0)"
+                )
+        for divisor in checks.of_type(self.divisors, "divisors", tuple, error=DatasetError):
+            if type(divisor) is not tuple or len(divisor) != 2 or type(divisor[0]) is not tuple:
+                raise DatasetError(
+                    f"divisor {checks.shown(divisor)}: give the terms and the constant of a sum"
+                )
+        if len(self.factors) + 2 * len(self.divisors) < 2:
+            raise DatasetError("a product has two factors at least, or a divisor")
 
 
 Term = Lifted | Product

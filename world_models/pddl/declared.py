@@ -228,6 +228,8 @@ def _add_union(
     """
     for kind in kinds:
         check_type(Name.at(kind, node.line), declared, where)
+    if kinds in declared.unions:
+        return  # of an earlier place
     top = {k for k in kinds if not any(o != k and declared.is_a(k, o) for o in kinds)}
     if len(top) == 1:
         declared.unions[kinds] = top.pop()
@@ -240,6 +242,8 @@ def _add_union(
             "a type above them and use that"
         )
     union = "-or-".join(sorted(top))
+    while union in declared.types:
+        union += "-union"
     declared.types[union] = parents.pop()
     for kind in top:
         declared.types[kind] = union
@@ -269,3 +273,30 @@ def one_type(
     if len(kinds) > 1:
         return declared.unions[frozenset(map(str, kinds))]
     return str(kinds[0]) if kinds else "object"
+
+
+def check_parameters(
+    parameters: Sequence[tuple[Name, tuple[Name, ...]]],
+    node: Group,
+    where: str | Path,
+    *,
+    distinct: bool = True,
+) -> None:
+    """Check that parameters are variables, with different names if they are to be `distinct`.
+
+    Raises:
+        DatasetError: they are not.
+    """
+    seen: set[str] = set()
+    for parameter, _ in parameters:
+        if parameter[0] != "?" or len(parameter) == 1:
+            raise DatasetError(
+                f"{at(where, parameter)}: the parameter {parameter} of {shown(node)}: a parameter "
+                "begins with '?'"
+            )
+        if distinct and parameter in seen:
+            raise DatasetError(
+                f"{at(where, parameter)}: the parameter {parameter} is declared twice in "
+                f"{shown(node)}: rename one"
+            )
+        seen.add(str(parameter))

@@ -19,6 +19,7 @@ from worldplan.world_models.pddl.declared import (
     DOMAIN_SECTIONS,
     PROBLEM_SECTIONS,
     Declarations,
+    check_parameters,
     one_type,
     read_types,
     sections_of,
@@ -169,34 +170,11 @@ def _symbols(
                 "one of the two"
             )
         parameters = typed_list(entry[1:], where, f"parameters of '{entry.head}'")
-        check_parameters(parameters, entry, where)
+        check_parameters(parameters, entry, where, distinct=False)  # their names mean nothing
         symbols[entry.head] = tuple(
             one_type(parameter, kinds, declared, where) for parameter, kinds in parameters
         )
     return symbols
-
-
-def check_parameters(
-    parameters: Sequence[tuple[Name, tuple[Name, ...]]], node: Group, where: str | Path
-) -> None:
-    """Check that parameters are variables with different names.
-
-    Raises:
-        DatasetError: they are not.
-    """
-    seen: set[str] = set()
-    for parameter, _ in parameters:
-        if parameter[0] != "?" or len(parameter) == 1:
-            raise DatasetError(
-                f"{at(where, parameter)}: the parameter {parameter} of {shown(node)}: a parameter "
-                "begins with '?'"
-            )
-        if parameter in seen:
-            raise DatasetError(
-                f"{at(where, parameter)}: the parameter {parameter} is declared twice in "
-                f"{shown(node)}: rename one"
-            )
-        seen.add(str(parameter))
 
 
 def _changed(nodes: Sequence[Node]) -> list[str]:

@@ -119,7 +119,8 @@ def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericPr
     )
     checked, beyond = read_problem_text(text, DomainFile(None, known), path)
     refuse_beyond(beyond, path)
-    declarations = read_domain_text(vocabulary_text(vocabulary, named=False), path)
+    words = vocabulary_text(replace(vocabulary, name="domain"), named=False)
+    declarations = read_domain_text(words, path)
     problem = _problem(parse_checked(declarations, checked, path), str(path))
     return replace(problem, metric=read_metric(text, vocabulary, problem.objects, path))
 

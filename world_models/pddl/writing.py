@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FACET_BUDGET = 200  # comparisons for one region: planners ground each of them for every binding
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
+READABLE = re.compile(r"[^\s();?:A-Z-][^\s();?A-Z]*")  # one token of the reader here
 RESERVED = frozenset(
     {
         "and",
@@ -151,7 +152,9 @@ def vocabulary_text(
     Raises:
         ConfigError: a name is no PDDL name, or a predicate and a function have the same name.
     """
-    if named:
+    names = [*vocabulary.types, *vocabulary.constants, *vocabulary.predicates]
+    names += [*vocabulary.functions, *vocabulary.actions]
+    if named or not all(READABLE.fullmatch(name) for name in names):
         _check_names(vocabulary)
     lines = [f"(define (domain {vocabulary.name})", REQUIREMENTS]
     if vocabulary.types:

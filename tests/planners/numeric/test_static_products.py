@@ -120,6 +120,23 @@ def test_a_product_of_two_changing_fluents_is_refused(flights):
         NumericModel(model.vocabulary, {"load": divided})
 
 
+@pytest.mark.parametrize(
+    ("factors", "divisors", "named"),
+    [
+        ((("fuel", 0),), (), "two factors at least"),
+        ((), (), "two factors at least"),
+        ([("fuel", 0), ("burn", 0)], (), "factors"),
+        (("fuel", "burn"), (), "factor 'fuel': give a fluent"),
+        ((("fuel", 0), ()), (), "factor"),
+        ((("fuel", 0),), (("speed", 0),), "divisor .*terms and the constant"),
+        ((("fuel", 0),), (2,), "divisor 2"),
+    ],
+)
+def test_wrong_arguments_of_a_product_are_refused(factors, divisors, named):
+    with pytest.raises(DatasetError, match=named):
+        Product(factors, divisors)
+
+
 # ---- random domains
 
 VOCABULARY = Vocabulary(

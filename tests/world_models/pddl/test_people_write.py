@@ -242,6 +242,10 @@ SAME = {  # texts with the meaning of DOMAIN and PROBLEM
     "a metric": (DOMAIN, changed(PROBLEM, ("(:goal", "(:metric minimize (spent)) (:goal"))),
     "init in an and": (DOMAIN, changed(PROBLEM, ("(:init", "(:init (and"), ("0.5))", "0.5)))"))),
     "constant listed as object": (DOMAIN, changed(PROBLEM, ("mill - place", "mill depot - place"))),
+    "a predicate's parameters with one name": (
+        changed(DOMAIN, ("(way ?a ?b - place)", "(way ?a - place ?a - place)")),
+        PROBLEM,
+    ),
     "empty sections": (DOMAIN, changed(PROBLEM, ("(:objects", "(:requirements) (:objects"))),
 }
 
