@@ -170,7 +170,7 @@ def test_large_numbers_are_read_exactly(files, tank, number):
         ("(scale-up (level ?b) 2)", "(assign (level ?b) 2) (increase (level ?b) 3)", "conflict"),
         ("(/ 1 3)", "(/ 1 0)", "division by zero"),
         ("(:action twist", "(:action pour", "pour already defined"),
-        ("(define", "", "line 21: a .* closes nothing"),
+        ("(define", "", "line 17: a .* closes nothing"),
         ("(open ?a)", "(or (open ?a) (open ?a))", "'pour'.*a disjunction|add_effect"),
         (
             ":precondition (and (open ?a)",
