@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from worldplan.planners.numeric.cheapest.lower_bounds import LowerBounds
+from worldplan.planners.numeric.cheapest.repetition import Repetition
 from worldplan.planners.numeric.task.budget import SearchLimits
 from worldplan.planners.numeric.task.rules import Form, form_value
 from worldplan.planners.numeric.task.task import GroundTask, Node
@@ -25,10 +26,10 @@ from worldplan.world_models.exact.numbers import Rational
 
 
 class NegativeCycle(Exception):
-    """A way from a state back to it that lowers the metric; ends a search from within.
+    """A way that lowers the metric and can be repeated without end; ends a search from within.
 
     Args:
-        prefix: numbers of the actions that lead to the state.
+        prefix: numbers of the actions that lead to the beginning of the way.
         cycle: numbers of the actions of the way.
         gain: by how much the cycle lowers the metric.
     """
@@ -92,6 +93,7 @@ class CheapestSearch:
         self.bound: Rational | float = -math.inf
         self.expanded = 0
         self.dead: set[Hashable] = set()
+        self._repetition = Repetition(task, bounds)
         self._rest = bounds.rest - task.metric.start  # the bound of what does not count as paid
 
     def know(self, plan: list[int]) -> None:
@@ -165,13 +167,26 @@ class CheapestSearch:
                 continue
             paid = way.paid + _cost(self.bounds.paid[number], way.node)
             child = Reached(node, cost, paid, way, number)
-            if before is not None and self.bounds.may_fall:
-                _check_cycle(child)
+            if self.bounds.may_fall and (before is not None or self._rest == -math.inf):
+                self._check_cycle(child)
             best_to[key] = child
             if self.task.is_goal(node):
                 self._take(child.plan, cost)
             children.append(child)
         return children
+
+    def _check_cycle(self, way: Reached) -> None:
+        """Check that the last part of a way does not lower the metric again and again.
+
+        Raises:
+            NegativeCycle: it does.
+        """
+        at, cycle = way, [way.action]
+        while at.before is not None:
+            at = at.before
+            if at.cost > way.cost and self._repetition.possible(at.node, way.node):
+                raise NegativeCycle(at.plan(), cycle[::-1], at.cost - way.cost)
+            cycle.append(at.action)
 
     def _take(self, plan: list[int] | Callable[[], list[int]], cost: Rational) -> None:
         if cost < self.best_cost:
@@ -194,17 +209,3 @@ def _cost(form: Form, node: Node) -> Rational:
     values = node[1]
     point = {place: value for place, _ in terms if (value := values[place]) is not None}
     return form_value(form, point)
-
-
-def _check_cycle(way: Reached) -> None:
-    """Check that the way to a state does not pass through it before, at a higher cost.
-
-    Raises:
-        NegativeCycle: it does.
-    """
-    at, cycle = way, [way.action]
-    while at.before is not None:
-        at = at.before
-        if at.node == way.node and at.cost > way.cost:
-            raise NegativeCycle(at.plan(), cycle[::-1], at.cost - way.cost)
-        cycle.append(at.action)

@@ -21,7 +21,7 @@ from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericP
 from worldplan.world_models.numeric.execution import plan_cost, run_plan
 
 # shares of the time: for a first plan by `search_plan`, and for A* with each weight above 1
-FIRST_SHARE = 0.2
+FIRST_SHARE = 0.5
 WEIGHTS, WEIGHT_SHARE = (4,), 0.2
 
 
@@ -272,6 +272,6 @@ class _Run:
             sense = "minimize" if self.problem.metric is None else self.problem.metric.sense
             raise UnboundedMetric(
                 f"problem '{self.problem.name}': the metric ({sense}) has no best value: {steps} "
-                f"changes it by {found.gain} each time, leads back to where it began, and a plan "
-                "may repeat it without end: limit it in the domain, or remove the metric"
+                f"changes it by {found.gain} each time, and a plan may repeat it without end: "
+                "limit it in the domain, or remove the metric"
             )

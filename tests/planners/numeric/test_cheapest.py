@@ -117,6 +117,21 @@ def test_a_metric_without_a_best_value_is_refused_by_name() -> None:
     assert "no best value" in result.detail["unprovable"]
 
 
+@pytest.mark.parametrize("relation", [">=", "="])
+def test_what_grows_without_end_is_noticed_where_the_goal_is_about_it(relation: str) -> None:
+    """Every sale leads to another state, and each is as good for the goal as the one before."""
+    model, problem = mine(sense="maximize", expression=linear(gold=1, ore=-1))
+    sell = NumericAction("sell", effects=(grows("gold", 2),))
+    goal = Goal(comparisons=(Comparison(linear(-4, gold=1), relation),))
+    task = NumericModel(WORDS, {**model.actions, "sell": sell}), replace(problem, goal=goal)
+    if relation == ">=":
+        with pytest.raises(UnboundedMetric, match=r"\(sell\) changes it by 2 each time"):
+            solve(*task, "astar")
+    else:
+        result = solve(*task, "astar", time_limit=1)
+        assert (result.plan, result.cost) == ((("sell",),) * 2, 4)
+
+
 def test_a_cycle_from_which_the_goal_is_unreachable_counts_for_nothing() -> None:
     """Whoever falls asleep dreams of gold for ever."""
     task = mine(sense="maximize", expression=linear(gold=1, spent=-1))
