@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from worldplan.commands.actions.learn import read_declarations
+from worldplan.commands.actions.declarations import read_declarations
 from worldplan.files import plain
 from worldplan.milp import checks
 from worldplan.milp.errors import DatasetError
