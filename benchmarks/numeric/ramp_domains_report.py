@@ -50,6 +50,8 @@ def report(table: pd.DataFrame) -> str:
 
 def _interval(part: pd.DataFrame, mark: str) -> str:
     found = bootstrap(part.groupby("seed")["first"].mean().to_numpy(float))
+    if part["seed"].nunique() == 1:
+        return f"{mark}{found['mean']:.0f}"
     return f"{mark}{found['mean']:.0f} [{found['low']:.0f}, {found['high']:.0f}]"
 
 
@@ -75,10 +77,17 @@ def _verdicts(table: pd.DataFrame) -> list[str]:
             ratio = bootstrap(ratios)
             unsolved = part.loc[part["method"] == peer, "first_goal"].isna().any()
             mark = "<=" if unsolved else ""
-            cells.append(f"{mark}{ratio['mean']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]")
+            ends = f" [{ratio['low']:.3f}, {ratio['high']:.3f}]" if len(ratios) > 1 else ""
+            cells.append(f"{mark}{ratio['mean']:.3f}{ends}")
             met.append(ratio["high"] <= GOAL)
         verdict = (
-            "met" if met and all(met) else "met against the first" if met and met[0] else "NOT met"
+            "not measured"
+            if not met
+            else "met"
+            if all(met)
+            else "met against the first"
+            if met[0]
+            else "NOT met"
         )
         lines.append(f"| {domain} | {' | '.join(cells)} | {verdict} |")
     return lines
