@@ -17,18 +17,18 @@ from typing import Any
 from worldplan.milp.errors import ConfigError
 from worldplan.nearest import did_you_mean
 from worldplan.planners.numeric.search.heuristic import RelaxedPlanHeuristic
+from worldplan.planners.numeric.search.jumps import Jumps
 from worldplan.planners.numeric.search.open_lists import Novelty, OpenLists
 from worldplan.planners.numeric.search.shortening import Parents, path_to, shorten
 from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits, check_limits
 from worldplan.planners.numeric.task.result import PlanResult
-from worldplan.planners.numeric.task.task import GroundTask, Node
+from worldplan.planners.numeric.task.task import GroundTask
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
 from worldplan.world_models.numeric.execution import is_valid
 
 METHODS = ("auto", "breadth_first", "greedy")
 # in "auto", breadth-first search gets the smaller of these seconds and this share of the time
 FIRST_SECONDS, FIRST_SHARE = 1.0, 0.1
-HUGE_VALUE = 10**18  # jumps end where a value exceeds it
 SHORTENING_SECONDS = 5.0  # at most, within the time limit
 
 Progress = Callable[[int, float], None]  # states expanded, least estimate so far
@@ -197,7 +197,7 @@ def _greedy(task: GroundTask, run: _Run) -> list[int] | None:
     heuristic = RelaxedPlanHeuristic(task, run.limits.check)
     parents: Parents = {}
     lists = OpenLists(heuristic.count, task.initial)
-    novelty = Novelty()
+    novelty, jump = Novelty(), Jumps(task, run.limits.check)
     while (step := lists.pop()) is not None:
         run.limits.check()
         parent, number, times, node = step
@@ -227,39 +227,9 @@ def _greedy(task: GroundTask, run: _Run) -> list[int] | None:
                     kind, estimate.cost, (node, number, times, child), number in estimate.preferred
                 )
             for number, most in estimate.preferred.items():
-                times, child = _repeated(task, number, most, node, run.limits.check)
+                times, child = jump(number, most, node)
                 if times > 1 and child not in parents:
                     # what the relaxed plan promises; its own estimate counts once it is taken out
                     promised = estimate.cost - times + 1
                     lists.push(kind, promised, (node, number, times, child), True)
     return None
-
-
-def _repeated(
-    task: GroundTask, action: int, most: int, node: Node, check: Callable[[], None]
-) -> tuple[int, Node]:
-    """How often an action can be applied in a row, at most `most` times, and the last state.
-
-    It ends early at a goal, where the state no longer changes, and where values explode.
-
-    Args:
-        task: the ground task.
-        action: number of the action.
-        most: largest number of repetitions.
-        node: the state before.
-        check: called at every repetition; it ends the search by raising.
-    """
-    for times in range(most):
-        check()
-        after = task.apply(action, node)
-        if after is None or after == node:
-            return times, node
-        node = after
-        if times and (task.is_goal(node) or _is_huge(node)):
-            return times + 1, node
-    return most, node
-
-
-def _is_huge(node: Node) -> bool:
-    """Whether a value is beyond what a repeated constant step reaches."""
-    return any(value is not None and not -HUGE_VALUE <= value <= HUGE_VALUE for value in node[1])

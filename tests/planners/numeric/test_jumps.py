@@ -5,13 +5,16 @@ queues of waiting states.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worldplan.planners.numeric.search.jumps import Jumps
 from worldplan.planners.numeric.search.open_lists import BOOST, Novelty, OpenLists
 from worldplan.planners.numeric.search.search import search_plan
+from worldplan.planners.numeric.task.task import GroundTask
 from worldplan.world_models.numeric.domain import (
     Comparison,
     Goal,
@@ -94,6 +97,40 @@ def test_growing_values_end_a_jump() -> None:
     problem = task(1, 0, at_least(10**200, x=1))
     result = search_plan(model_of(double), problem, method="greedy", time_limit=30)
     assert result.plan is not None and len(result.plan) == math.ceil(200 / math.log10(2))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(-6, 6),
+    st.integers(-6, 6),
+    st.tuples(st.integers(-3, 3), st.integers(-3, 3), st.integers(-12, 12)),
+    st.sampled_from([">=", ">", "="]),
+    st.integers(1, 9),
+    st.integers(0, 2),
+)
+def test_a_jump_is_the_same_as_single_steps(
+    by_x: int, by_y: int, weights: tuple[int, int, int], relation: str, most: int, halves: int
+) -> None:
+    """Against the application of the action one by one, also with fractions."""
+    terms = tuple((name, weight) for name, weight in ((X, weights[0]), (Y, weights[1])) if weight)
+    condition = Comparison(Linear(terms, weights[2]), relation)
+    step_x = Fraction(by_x, 2) if halves else by_x
+    action = NumericAction(
+        "act",
+        comparisons=(condition,) if terms else (),
+        effects=((X, Linear(((X, 1),), step_x)), changed(Y, by_y)),
+    )
+    model, problem = model_of(action), task(3, 2, at_least(1000, x=1, y=1))
+    ground = GroundTask(model, problem)
+    if not ground.actions:
+        return
+    node, times = ground.initial, 0
+    while times < most:
+        after = ground.apply(0, node)
+        if after is None or after == node:
+            break
+        node, times = after, times + 1
+    assert Jumps(ground, lambda: None)(0, most, ground.initial) == (times, node)
 
 
 NODES = [(0, (number,)) for number in range(6)]
