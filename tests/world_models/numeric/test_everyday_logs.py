@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldplan.milp.errors import DatasetError
@@ -143,6 +143,7 @@ NAMES = st.text(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(NAMES, max_size=4))
 def test_quoted_names_are_read_back(names: list[str]) -> None:
     written = " ".join(["at", *(f'"{name}"' for name in names)])
@@ -239,6 +240,7 @@ def test_odd_names_are_written_and_read_back(tmp_path: Path) -> None:
         write_plan([("drive", 'a"b')], tmp_path / "plan.txt")
 
 
+@settings(deadline=None)
 @given(st.lists(NAMES, unique=True, max_size=6), st.sets(st.sampled_from(["o-a", "o", "o-2"])))
 def test_plain_names_are_pddl_names_and_come_back(names: list[str], taken: set[str]) -> None:
     plain = plain_names(names, taken)

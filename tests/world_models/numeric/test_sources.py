@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldplan.milp.errors import DatasetError
@@ -67,6 +67,7 @@ def test_the_narrowest_type_that_is_required(tmp_path: Path) -> None:
     assert read_trajectory(write(tmp_path, FORMS[0]), TRUCKS).objects["p"] == "yard"
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_inferred_types_are_supertypes_of_the_true_ones(data: st.DataObject) -> None:
     parents: dict[str, str] = {}
