@@ -21,6 +21,7 @@ from worldplan.world_models.action_model.bounded_effects import (
 from worldplan.world_models.action_model.centre import centred
 from worldplan.world_models.action_model.hypothesis_classes import (
     Declaration,
+    FluentBlock,
     SeenPoints,
     fluent_blocks,
     supports,
@@ -305,7 +306,7 @@ class _Learner:
             Refuted: no state is certain.
         """
         fluents, regions = self.data.exact.fluents, []
-        confined: list[set[int]] = []
+        blocks: list[FluentBlock] = []
         if declaration.preconditions == "finite" and fluents:
             if any(self.data.margins):
                 raise Refuted(
@@ -313,23 +314,32 @@ class _Learner:
                 )
             seen = frozenset(before for before, _ in self.data.pairs)
             regions = [Region(fluents, SeenPoints(seen))]
-            confined = [set(range(len(fluents)))]
         else:
             blocks = fluent_blocks(declaration, self.data.names(), self.data.exact.action)
             for block in blocks:
                 region = self.region(block.fluents, block.directions)
                 regions.append(Region(tuple(fluents[i] for i in block.fluents), region))
-                confined.append(
-                    {i for i, sign in zip(block.fluents, block.directions, strict=True) if not sign}
-                )
-        for change in changes:
-            needed = set(change.support)
-            if needed and not any(needed <= known for known in confined):
-                region = self.region(change.support, (0,) * len(change.support))
-                regions.append(Region(tuple(fluents[i] for i in change.support), region))
-                confined.append(needed)
+        for support in dict.fromkeys(change.support for change in changes if change.support):
+            if not any(self._confines(block, support) for block in blocks):
+                region = self.region(support, (0,) * len(support))
+                regions.append(Region(tuple(fluents[i] for i in support), region))
         effects, errors = self._effects(changes)
         return BoundedNumerics((), tuple(regions), effects, "", errors)
+
+    def _confines(self, block: FluentBlock, support: tuple[int, ...]) -> bool:
+        """Whether the region of a block allows values of the support in its certain region only.
+
+        Both regions may be parts of the whole certain sets, so that this has to be tested.
+        """
+        signs = dict(zip(block.fluents, block.directions, strict=True))
+        if any(signs.get(i, 1) for i in support):
+            return False
+        places = [block.fluents.index(i) for i in support]
+        certain = self.region(support, (0,) * len(support))
+        return all(
+            certain.contains(tuple(point[place] for place in places))
+            for point in self.region(block.fluents, block.directions).points
+        )
 
     def _effects(
         self, changes: Sequence[_Change]

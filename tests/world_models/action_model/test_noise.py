@@ -16,6 +16,7 @@ from worldplan.planners.numeric.planning import solve
 from worldplan.world_models.action_model.files import load_any_model, load_model, save_model
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
 from worldplan.world_models.action_model.learner import ActionModelLearner, learn
+from worldplan.world_models.exact import erosion
 from worldplan.world_models.exact.erosion import box_corners, eroded
 from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.exact.polyhedron import Polyhedron
@@ -102,6 +103,19 @@ def learner_of(declaration: dict, bounds: list, pairs: list) -> ActionModelLearn
 @settings(max_examples=60, deadline=None)
 @given(noisy_worlds(), st.data())
 def test_nothing_untrue_is_accepted_and_the_errors_hold(world: tuple, data: st.DataObject) -> None:
+    check(world, data.draw(st.tuples(*[TENTHS] * len(world[1]))))
+
+
+@settings(max_examples=20, deadline=None)
+@given(noisy_worlds(), st.tuples(TENTHS, TENTHS, TENTHS))
+def test_so_do_regions_that_are_parts_only_for_want_of_facets(world: tuple, query: tuple) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(erosion, "MOST_FACETS", (2, 2, 3, 5))
+        check(world, query[: len(world[1])])
+
+
+def check(world: tuple, query: tuple) -> None:
+    """Check that what is accepted is true, and that every error holds."""
     declaration, bounds, effect, limits, points, pairs = world
     bounded = learner_of(declaration, bounds, pairs).bounded_model()  # never "below the scatter"
     assert not bounded.detail["report"].refuted
@@ -114,7 +128,7 @@ def test_nothing_untrue_is_accepted_and_the_errors_hold(world: tuple, data: st.D
         for corner in list(region.shape.points)[:6]:
             x = dict(zip((f[0] for f in region.fluents), corner, strict=True))
             tried.append(tuple(x.get(f"x{i}", mean[i]) for i in range(len(bounds))))
-    tried.append(data.draw(st.tuples(*[TENTHS] * len(bounds))))
+    tried.append(query)
     for x in tried:
         if not action.applicable((), state(*x)):
             continue
