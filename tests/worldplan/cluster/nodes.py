@@ -58,6 +58,7 @@ class Nodes:
                 "RAY_AUTH_MODE": "disabled",  # a token would be written into the home folder
                 "BEGUN": str(self.root / "begun"),
                 "NODE": str(number),
+                "RAY_raylet_start_wait_time_s": "200",  # on a busy machine, 60 are not enough
                 "MINARI_DATASETS_PATH": str(folder / "tmp" / "datasets"),
             },
             stdout=log.open("wb"),
