@@ -171,7 +171,7 @@ def _symbols(
             )
         parameters = typed_list(entry[1:], where, f"parameters of '{entry.head}'")
         check_parameters(parameters, entry, where, distinct=False)  # their names mean nothing
-        symbols[entry.head] = tuple(
+        symbols[str(entry.head)] = tuple(
             one_type(parameter, kinds, declared, where) for parameter, kinds in parameters
         )
     return symbols

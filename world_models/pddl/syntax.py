@@ -47,7 +47,7 @@ class Group(list["Node"]):
     @property
     def head(self) -> str:
         """Its first part if that is a name, else ""."""
-        return self[0] if self and isinstance(self[0], Name) else ""
+        return str(self[0]) if self and isinstance(self[0], Name) else ""
 
     @classmethod
     def of(cls, parts: list[Node], line: int) -> Group:

@@ -254,6 +254,13 @@ SAME = {  # texts with the meaning of DOMAIN and PROBLEM
 def test_odd_texts_keep_their_meaning(read, name):
     model, task = read(*SAME[name])
     assert isinstance(model, NumericModel) and isinstance(task, NumericProblem)
+    words = model.vocabulary
+    parameters = [part for pairs in words.actions.values() for pair in pairs for part in pair]
+    names = [words.name, *words.predicates, *words.functions, *words.actions, *parameters]
+    names += [*words.types, *words.types.values(), *words.constants, *words.constants.values()]
+    for kinds in (*words.predicates.values(), *words.functions.values()):
+        names += kinds
+    assert {type(entry) for entry in (*names, *task.objects, *task.objects.values())} == {str}
 
 
 @pytest.mark.parametrize(
