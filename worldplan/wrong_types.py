@@ -29,7 +29,7 @@ def in_words(line: str) -> str:
     if found := _NO_SETTINGS.search(line):
         return f"{found[1]} is {found[2]}: give settings as 'name: value' lines"
     if found := _ONE.search(line):
-        return f"{found[1]} is {found[3]}: give {_WORDS.get(found[2], found[2])}"
+        return f"{line}: give {_WORDS.get(found[2], found[2])}"
     if found := _NO_CLASS.search(line):
         return f"{found[1]} is {found[3]}: is no {found[2]}: give the class path of one"
     found = _UNION.search(line)

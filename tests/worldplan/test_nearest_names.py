@@ -78,8 +78,8 @@ KINDS = [
     ("bandits run d.pddl", "worldplan actions solve"),
     ("run last.ckpt", "worldplan evaluate"),
     # types
-    ("evaluate runs/clinic/a --episodes many", "episodes is many: give a whole number"),
-    ("bandits serve configs/bandits/clinic.yaml --port abc", "port is abc: give a whole number"),
+    ("evaluate runs/clinic/a --episodes many", "Got value: many: give a whole number"),
+    ("bandits serve configs/bandits/clinic.yaml --port abc", "Got value: abc: give a whole number"),
     (f"{FIT} --seed_everything abc", "give true or false or a whole number"),
     (f"{FIT} --trainer.precision 33", "trainer.precision is 33: give 64 or 32 or 16"),
     ("fit --model torch.nn.Linear", "model is torch.nn.Linear: is no LightningModule"),
