@@ -33,6 +33,7 @@ ELSEWHERE = {
         "NumericModel", "NumericProblem", "Product", "Region", "State", "Trajectory", "Vocabulary",
         "ActionModelLearner", "AdroitEnv", "IsolatedEnv", "SwingUpEnv", "ManipulationEnv",
         "Demonstrator", "CsvTable", "PddlEnv", "Registry",
+        "BoundedModel", "Noise", "Precision",
     },
     "is a result, made by worldplan": {
         "Agreement", "Argmax", "ArmTables", "Beyond", "Built", "Collection", "CraftingCounts",
@@ -40,7 +41,7 @@ ELSEWHERE = {
         "Decision", "DemonstratedEpisode", "DemonstrationSummary", "Embedding", "EpisodeStep",
         "Estimate", "Evaluation", "Formulation", "GroundAction", "HalfSpaces", "Layer",
         "LearningReport", "MapRecord", "Matrices", "Members", "Plan", "PlanResult",
-        "PlayedEpisode", "Prediction", "Recipe", "Rows", "SeenPoints", "Snapshot", "Solution",
+        "PlayedEpisode", "PrecisionAdvice", "Prediction", "Recipe", "Rounding", "Rows", "SeenPoints", "Snapshot", "Solution",
         "Spread", "Statistics", "Validation", "View", "WhittleIndices", "Reach", "ModemTask",
         "OfflineTask", "PlanStep", "StateVariables", "ClientReason", "LimitPrice", "Reasons",
         "Valuation", "Conflict", "Limit", "Section", "Today",

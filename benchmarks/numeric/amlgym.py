@@ -1,7 +1,6 @@
 """Learning classical domains on AMLGym's suite: worldplan against its SAM, OffLAM and NOLAM.
 
-    python -m benchmarks.numeric.amlgym --peer PYTHON [--domains ...] [--systems ...]
-        [--problems 5] [--limit 5]
+    python -m benchmarks.numeric.amlgym --peer PYTHON [--problems 5] [--limit 5]
 
 PYTHON is an interpreter with AMLGym (see benchmarks/numeric/amlgym_peer.py); its package carries
 the domains, trajectories, problems and test states, none of which is copied here. All systems learn

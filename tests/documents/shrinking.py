@@ -136,6 +136,8 @@ NOT_RUN = {
     r"^export ": "an environment variable of a shell",
     r"^worldplan bandits serve ": "a server, which runs until it is stopped",
     r"^python -m benchmarks\.": "minutes to hours; the benchmark's parser accepts the options",
+    r"^git clone ": "fetches public data, which needs a network",
+    r"^worldplan ramp domain": "minutes; its how-to, with smaller problems, is followed by a test",
     r"^peer/bin/python ": "an interpreter with packages that ours excludes",
     r"MetaWorld/|modem/metaworld_push": "needs Meta-World, in an interpreter of its own",
 }
