@@ -14,6 +14,7 @@ from typing import Any
 
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
+from worldplan.milp.user_files import read_user_text
 from worldplan.planners.numeric.engines.catalogue import (
     DOMAIN,
     PROBLEM,
@@ -178,7 +179,7 @@ def engines_files(
         raise ConfigError(
             "no engine is installed that could take this domain: pip install 'worldplan[engines]'"
         )
-    texts = {DOMAIN: Path(domain).read_bytes(), PROBLEM: Path(problem).read_bytes()}
+    texts = {DOMAIN: read_user_text(domain), PROBLEM: read_user_text(problem)}
 
     def fault(plan: tuple[tuple[str, ...], ...]) -> str | None:
         verdict = validate_with_unified_planning(domain, problem, plan)
@@ -189,7 +190,7 @@ def engines_files(
 
     def write(folder: Path) -> None:
         for name, text in texts.items():
-            (folder / name).write_bytes(text)
+            (folder / name).write_text(text, encoding="utf-8")
 
     return _by_engines(chosen, lambda _: write, fault, at_once, time_limit, memory_limit_mb)
 

@@ -80,7 +80,8 @@ def _solved(options: Namespace) -> tuple[LearningReport | None, PlanResult, str]
 
     Raises:
         ConfigError: the planner cannot be used.
-        DatasetError: a file is missing or malformed, or no installed engine can take the domain.
+        DatasetError: a file is missing or malformed.
+        BeyondModels: the domain is beyond the planners here, and no installed engine can take it.
     """
     limits = {"time_limit": options.time_limit, "memory_limit_mb": options.memory_limit}
     is_pddl = options.model.suffix != ".json"
@@ -89,7 +90,7 @@ def _solved(options: Namespace) -> tuple[LearningReport | None, PlanResult, str]
     settings = _portfolio_settings(options)
     try:
         model, problem = read_model_and_problem(options.model, options.problem)
-    except DatasetError as error:
+    except BeyondModels as error:
         engines = _engines_for_files(options)
         if not is_pddl or not engines:
             raise
@@ -101,7 +102,7 @@ def _solved(options: Namespace) -> tuple[LearningReport | None, PlanResult, str]
                 at_once=settings.get("at_once", 1),
                 **limits,
             )
-        except DatasetError:  # the files are no PDDL: the first message says where
+        except DatasetError:  # nor can the validator take it: the first message says where
             raise error from None
         return None, result, one_line(error)
     result = solve(model, problem, options.planner, **limits, **settings)
