@@ -97,6 +97,8 @@ def sections_of(
                 f"choose from {', '.join(allowed)}"
             )
         if section.head in seen and section.head not in (":action", *BEYOND_SECTIONS):
+            if section.head == ":metric":
+                raise DatasetError(f"{at(where, section)}: the problem has 2 metrics: keep one")
             raise DatasetError(
                 f"{at(where, section)}: a second '{section.head}': put both into one"
             )
