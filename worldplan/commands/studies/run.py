@@ -132,7 +132,10 @@ def _check_accelerator(name: str) -> None:
 
     from worldplan.commands.fit_trainer import check_accelerator_name
 
-    check_accelerator_name(name, "accelerator")
+    try:
+        check_accelerator_name(name, "accelerator")
+    except ConfigError as error:
+        raise ConfigError(f"{error}; set --accelerator cpu, or auto") from None
     try:
         L.Trainer(accelerator=name, devices=1, logger=False, enable_checkpointing=False)
     except Exception as error:  # Lightning raises several types
