@@ -20,6 +20,7 @@ TIMES = ["planning_seconds"]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")  # the table of runs is not folded
     delivery_files(tmp_path, 2, 1)  # in a folder they are sorted: 1 first
     return tmp_path
 
