@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,99 +21,128 @@ SECTIONS = ("default", "actions", "precision", "noise")  # of a declarations fil
 def read_declarations(path: Path) -> tuple[dict[str, Declaration], Declaration]:
     """Declarations per action, and the default declaration, from a YAML file.
 
-    The file has the form `default: {...}` and `actions: {name: {...}}`. What it declares about the
-    numbers is read by `read_precision` and `read_noise`.
-
     Args:
-        path: the file.
+        path: the file, see `DeclarationFile`.
 
     Raises:
         ConfigError: the file is missing or has a wrong entry, which the message names.
     """
-    config = read_config(path)
-    if unknown := sorted(str(key) for key in config if key not in SECTIONS):
-        near = did_you_mean(unknown[0], SECTIONS)
-        raise ConfigError(
-            f"{path}: '{unknown[0]}' is unknown{near}: give 'default' and 'actions', and for the "
-            f"numbers {' and '.join(map(repr, SECTIONS[2:]))}"
-        )
-    actions = config.get("actions") or {}
-    if not isinstance(actions, dict):
-        raise ConfigError(f"{path}: 'actions' must map each action's name to its declaration")
-    by_action = {
-        str(name).lower(): _declaration(path, str(name), values) for name, values in actions.items()
-    }
-    return by_action, _declaration(path, "default", config.get("default") or {})
+    return DeclarationFile(path).declarations()
 
 
-def read_precision(path: Path | None, decimals: int | None = None) -> Precision | None:
-    """The declared precision of the numbers; None without one.
+class DeclarationFile:
+    """A YAML file with what is known about actions and numbers; it is read once.
 
-    The declarations file may have `precision: 0.01`, the step of all numbers, or a step for each
-    function, `precision: {battery: 0.01, share: 1/3}`.
+    It has the form `default: {...}` and `actions: {name: {...}}`. `precision: 0.01` is the step of
+    all numbers, `precision: {battery: 0.01, share: 1/3}` the step of each function. In the same two
+    forms, `noise` is the largest error of the numbers.
 
     Args:
-        path: the declarations file, if any.
-        decimals: decimals of the functions that the file gives no step for.
+        path: the file; None: nothing is known.
 
     Raises:
-        ConfigError: a step or the number of decimals is wrong, or both are given for all numbers.
+        ConfigError: the file is missing or has an unknown entry, which the message names.
     """
-    declared = (read_config(path) if path else {}).get("precision")
-    with naming(f"{path}" if declared is not None else ""):
-        if declared is not None and not isinstance(declared, dict):
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._config = {} if path is None else read_config(path)
+        if unknown := sorted(str(key) for key in self._config if key not in SECTIONS):
+            near = did_you_mean(unknown[0], SECTIONS)
+            raise ConfigError(
+                f"{path}: '{unknown[0]}' is unknown{near}: give 'default' and 'actions', and for "
+                f"the numbers {' and '.join(map(repr, SECTIONS[2:]))}"
+            )
+
+    def declarations(self) -> tuple[dict[str, Declaration], Declaration]:
+        """Declarations per action, and the default declaration.
+
+        Raises:
+            ConfigError: an entry is wrong; the message names it.
+        """
+        actions = self._config.get("actions") or {}
+        if not isinstance(actions, dict):
+            raise ConfigError(
+                f"{self.path}: 'actions' must map each action's name to its declaration"
+            )
+        by_action = {
+            str(name).lower(): self._declaration(str(name), values)
+            for name, values in actions.items()
+        }
+        return by_action, self._declaration("default", self._config.get("default") or {})
+
+    def precision(self, decimals: int | None = None) -> Precision | None:
+        """The declared precision of the numbers; None without one.
+
+        Args:
+            decimals: decimals of the functions that the file gives no step for.
+
+        Raises:
+            ConfigError: a step or the number of decimals is wrong, or both are given for all
+                numbers.
+        """
+        with self._naming("precision"):
+            option = None if decimals is None else f"--decimals {decimals}"
+            step, steps = self._numbers("precision", option, "step")
             if decimals is not None:
-                raise ConfigError(
-                    f"'precision: {declared}' and --decimals {decimals} both set the step of all "
-                    "numbers: give one of them, or a step for each function in the file"
-                )
-            return Precision(declared)
-        steps = {str(name): step for name, step in (declared or {}).items()}
-        if decimals is not None:
-            return Precision.decimals(decimals, steps)
-        return Precision(None, steps) if steps else None
+                return Precision.decimals(decimals, steps)
+            return None if step is None and not steps else Precision(step, steps)
 
+    def noise(self, bound: float | None = None) -> Noise | None:
+        """The declared bounds of the errors of the numbers; None without one.
 
-def read_noise(path: Path | None, bound: float | None = None) -> Noise | None:
-    """The declared bounds of the errors of the numbers; None without one.
+        Args:
+            bound: of the functions that the file gives no bound for.
 
-    The declarations file may have `noise: 0.05`, the bound of all numbers, or a bound for each
-    function, `noise: {battery: 0.05, distance: 0}`.
+        Raises:
+            ConfigError: a bound is wrong, or two are given for all numbers.
+        """
+        with self._naming("noise"):
+            option = None if bound is None else f"--noise {bound}"
+            declared, bounds = self._numbers("noise", option, "bound")
+            of_all = declared if bound is None else bound
+            if of_all is None and not bounds:
+                return None
+            return Noise(0 if of_all is None else of_all, bounds)
 
-    Args:
-        path: the declarations file, if any.
-        bound: of the functions that the file gives no bound for.
+    def _naming(self, section: str) -> AbstractContextManager[None]:
+        """Errors name the file if it has this section."""
+        return naming("" if self._config.get(section) is None else str(self.path))
 
-    Raises:
-        ConfigError: a bound is wrong, or two are given for all numbers.
-    """
-    declared = (read_config(path) if path else {}).get("noise")
-    with naming(f"{path}" if declared is not None else ""):
-        if declared is not None and not isinstance(declared, dict):
-            if bound is not None:
-                raise ConfigError(
-                    f"'noise: {declared}' and --noise {bound} both set the bound of all numbers: "
-                    "give one of them, or a bound for each function in the file"
-                )
-            return Noise(declared)
-        bounds = {str(name): value for name, value in (declared or {}).items()}
-        if bound is not None or bounds:
-            value: Any = 0 if bound is None else bound
-            return Noise(value, bounds)
-        return None
+    def _numbers(self, section: str, option: str | None, what: str) -> tuple[Any, dict[str, Any]]:
+        """What a section declares for all functions, and for each by name.
 
+        Args:
+            section: its name.
+            option: the option that declares the same for all functions, as it was given.
+            what: is declared, for the message.
 
-def _declaration(path: Path, name: str, values: Any) -> Declaration:
-    """One declaration.
+        Raises:
+            ConfigError: both the section and the option declare it for all functions.
+        """
+        declared = self._config.get(section)
+        if declared is None or isinstance(declared, dict):
+            return None, {str(name): value for name, value in (declared or {}).items()}
+        if option is not None:
+            raise ConfigError(
+                f"'{section}: {declared}' and {option} both set the {what} of all numbers: give "
+                f"one of them, or a {what} for each function in the file"
+            )
+        return declared, {}
 
-    Raises:
-        ConfigError: a setting is unknown or wrong.
-    """
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: {name}: must hold settings such as 'preconditions: monotone'")
-    with naming(f"{path}: {name}"):
-        parse_mapping(_declaration_parser(), values)  # names and types; the class checks the rest
-        return Declaration.from_dict(values)
+    def _declaration(self, name: str, values: Any) -> Declaration:
+        """One declaration.
+
+        Raises:
+            ConfigError: a setting is unknown or wrong.
+        """
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f"{self.path}: {name}: must hold settings such as 'preconditions: monotone'"
+            )
+        with naming(f"{self.path}: {name}"):
+            parse_mapping(_declaration_parser(), values)  # names and types; the class: the rest
+            return Declaration.from_dict(values)
 
 
 @cache

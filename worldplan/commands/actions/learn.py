@@ -14,21 +14,13 @@ from typing import Any
 from rich.table import Table
 
 from worldplan.arguments import naming
-from worldplan.commands.actions.declarations import (
-    read_declarations,
-    read_noise,
-    read_precision,
-)
+from worldplan.commands.actions.declarations import DeclarationFile
 from worldplan.files import refuse_input_as_output, write_text
 from worldplan.milp.errors import ConfigError, DatasetError
 from worldplan.output.console import plain_console
 from worldplan.output.progress import progress_bar
 from worldplan.world_models.action_model.files import save_model
-from worldplan.world_models.action_model.hypothesis_classes import (
-    Declaration,
-    SeenPoints,
-    fluent_text,
-)
+from worldplan.world_models.action_model.hypothesis_classes import SeenPoints, fluent_text
 from worldplan.world_models.action_model.learner import ActionModelLearner, LearningReport
 from worldplan.world_models.action_model.precision_advice import (
     PrecisionAdvice,
@@ -54,26 +46,25 @@ def learn_command(options: Namespace) -> int:
         ConfigError: an option or a declaration is wrong.
         DatasetError: a file is missing or malformed, or no action could be learned.
     """
-    noise = read_noise(options.declare, options.noise)
+    declared = DeclarationFile(options.declare)
+    noise = declared.noise(options.noise)
     _check_output(options, noise)
     logs = trajectory_files(options.trajectories)
     refuse_input_as_output(options.output, options.domain, options.declare, *logs)
     vocabulary = read_vocabulary(options.domain)
-    declarations, default = (
-        read_declarations(options.declare) if options.declare else ({}, Declaration())
-    )
+    declarations, default = declared.declarations()
     for name in declarations:
         if name not in vocabulary.actions:
             raise ConfigError(
                 f"{options.declare}: '{name}' is not an action of {options.domain}; it has "
                 f"{', '.join(vocabulary.actions)}"
             )
-    precision = read_precision(options.declare, options.decimals)
+    precision = declared.precision(options.decimals)
     with naming(str(options.declare or "")):
         learner = ActionModelLearner(
             vocabulary, declarations, default, precision=precision, noise=noise
         )
-    count = _observe(learner, options.trajectories)
+    count = _observe(learner, logs)
     learned, model, advice = _model_of(learner)
     entries = {name: _entry(model, name, advice) for name in vocabulary.actions}
     if not model.actions:
@@ -148,9 +139,8 @@ def _model_of(
     return bounded, bounded.model, None
 
 
-def _observe(learner: ActionModelLearner, sources: Sequence[Path]) -> int:
+def _observe(learner: ActionModelLearner, files: Sequence[Path]) -> int:
     """Read all files under a progress bar and add them; returns the number of trajectories."""
-    files = trajectory_files(sources)
     count = 0
     with progress_bar() as bar:
         task = bar.add_task("", total=len(files))

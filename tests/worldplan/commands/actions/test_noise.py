@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 from tests.worldplan.commands.actions.builders import Desk
 
@@ -75,3 +76,15 @@ def test_wrong_noise(desk: Desk) -> None:
     ):
         declared.write_text(text + "\n")
         desk.refuses(LEARN, *words)
+
+
+def test_the_declarations_are_read_once_so_that_a_pipe_may_hold_them(desk: Desk) -> None:
+    prepare(desk)
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as file:
+        file.write(DECLARED)
+    try:
+        shown = desk.run(LEARN.replace("declared.yaml", f"/dev/fd/{reading}"))
+    finally:
+        os.close(reading)
+    assert "2 of 2 actions learned" in shown and "(level ?t) within" in shown
