@@ -15,19 +15,26 @@ from worldplan.world_models.action_model.hypothesis_classes import Declaration
 from worldplan.world_models.numeric.noise import Noise
 from worldplan.world_models.numeric.precision import Precision
 
-SECTIONS = ("default", "actions", "precision", "noise")  # of a declarations file
+NUMBERS = ("precision", "noise")
+SECTIONS = ("default", "actions", *NUMBERS)  # of a declarations file
 
 
 def read_declarations(path: Path) -> tuple[dict[str, Declaration], Declaration]:
     """Declarations per action, and the default declaration, from a YAML file.
 
     Args:
-        path: the file, see `DeclarationFile`.
+        path: the file, see `DeclarationFile`; it declares nothing about the numbers.
 
     Raises:
         ConfigError: the file is missing or has a wrong entry, which the message names.
     """
-    return DeclarationFile(path).declarations()
+    file = DeclarationFile(path)
+    if file.precision() is not None or file.noise() is not None:
+        raise ConfigError(
+            f"{path}: {' and '.join(map(repr, NUMBERS))} are for logs, which worldplan actions "
+            "learn reads: leave them out here"
+        )
+    return file.declarations()
 
 
 class DeclarationFile:
@@ -51,7 +58,7 @@ class DeclarationFile:
             near = did_you_mean(unknown[0], SECTIONS)
             raise ConfigError(
                 f"{path}: '{unknown[0]}' is unknown{near}: give 'default' and 'actions', and for "
-                f"the numbers {' and '.join(map(repr, SECTIONS[2:]))}"
+                f"the numbers {' and '.join(map(repr, NUMBERS))}"
             )
 
     def declarations(self) -> tuple[dict[str, Declaration], Declaration]:

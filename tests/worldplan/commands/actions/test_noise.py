@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
+
+import pytest
 
 from tests.worldplan.commands.actions.builders import Desk
+from worldplan.commands.actions.declarations import read_declarations
+from worldplan.milp.errors import ConfigError
 
 DOMAIN = """(define (domain tank) (:requirements :typing :fluents) (:types tank)
   (:functions (level ?t - tank) (size ?t - tank))
@@ -88,3 +93,15 @@ def test_the_declarations_are_read_once_so_that_a_pipe_may_hold_them(desk: Desk)
     finally:
         os.close(reading)
     assert "2 of 2 actions learned" in shown and "(level ?t) within" in shown
+
+
+@pytest.mark.parametrize("text", ["noise: 0.1", "precision: {level: 0.1}"])
+def test_what_is_declared_of_numbers_is_refused_where_it_would_be_ignored(
+    tmp_path: Path, text: str
+) -> None:
+    declared = tmp_path / "declared.yaml"
+    declared.write_text(f"default: {{effects: increment}}\n{text}\n")
+    with pytest.raises(ConfigError, match=r"declared.yaml: 'precision' and 'noise' are for logs"):
+        read_declarations(declared)
+    declared.write_text("default: {effects: increment}\nnoise:\n")
+    assert read_declarations(declared)[1].effects == "increment"
