@@ -9,8 +9,9 @@ from typing import Any
 
 from worldplan.milp import checks
 from worldplan.milp.errors import ConfigError
-from worldplan.world_models.exact.numbers import Rational, exact
+from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.domain import Ground, State
+from worldplan.world_models.numeric.precision import by_function, number_of
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,7 @@ class Noise:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bound", _bound(self.bound, "noise"))
-        checks.of_type(self.bounds, "noise", Mapping)
-        bounds = {
-            str(name).lower(): _bound(bound, f"noise of '{name}'")
-            for name, bound in self.bounds.items()
-        }
-        object.__setattr__(self, "bounds", bounds)
+        object.__setattr__(self, "bounds", by_function(self.bounds, _bound, "noise"))
 
     def of(self, function: str) -> Rational:
         """The bound of a function."""
@@ -64,11 +60,8 @@ def _bound(value: Any, what: str) -> Rational:
     Raises:
         ConfigError: it is no finite number from 0.
     """
-    try:
-        bound = -1 if isinstance(value, bool) else exact(value)
-    except (ValueError, TypeError, ZeroDivisionError, OverflowError):
-        bound = -1
-    if bound < 0:
+    bound = number_of(value)
+    if bound is None or bound < 0:
         raise ConfigError(
             f"{what} is {checks.shown(value)}: give the largest error of an observed number, from 0"
         )

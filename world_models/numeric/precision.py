@@ -4,7 +4,7 @@ added to them is rounded away when they are read. All arithmetic afterwards stay
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -38,12 +38,7 @@ class Precision:
     def __post_init__(self) -> None:
         if self.step is not None:
             object.__setattr__(self, "step", _positive(self.step, "precision"))
-        checks.of_type(self.steps, "precision", Mapping)
-        steps = {
-            str(name).lower(): _positive(step, f"precision of '{name}'")
-            for name, step in self.steps.items()
-        }
-        object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "steps", by_function(self.steps, _positive, "precision"))
 
     @staticmethod
     def decimals(number: int, steps: Mapping[str, Rational] | None = None) -> Precision:
@@ -95,6 +90,38 @@ class Rounding:
             f"{self.changed} of {self.numbers} numbers changed by rounding, by at most "
             f"{float(self.largest):.3g} ({' '.join(self.fluent)})"
         )
+
+
+def by_function(
+    values: Any, checked: Callable[[Any, str], Rational], what: str
+) -> dict[str, Rational]:
+    """The numbers of a setting per function, by the function's name in lower case.
+
+    Args:
+        values: the setting as it was given.
+        checked: the exact number of a value; its second argument is what errors name.
+        what: the setting's name, for messages.
+
+    Raises:
+        ConfigError: it is no mapping, a number is wrong, or two names differ in capitals only.
+    """
+    numbers: dict[str, Rational] = {}
+    for name, value in checks.of_type(values, what, Mapping).items():
+        function = str(name).lower()
+        if function in numbers:
+            raise ConfigError(
+                f"{what}: '{name}' is given twice; capitals do not tell functions apart: keep one"
+            )
+        numbers[function] = checked(value, f"{what} of '{name}'")
+    return numbers
+
+
+def number_of(value: Any) -> Rational | None:
+    """A value of a setting as an exact number; None if it is no finite number."""
+    try:
+        return None if isinstance(value, bool) else exact(value)
+    except (ValueError, TypeError, ZeroDivisionError, OverflowError):
+        return None
 
 
 def check_functions(names: Mapping[str, Any], functions: Mapping[str, Any], what: str) -> None:
@@ -171,11 +198,8 @@ def _positive(value: Any, what: str) -> Rational:
     Raises:
         ConfigError: it is no finite number above 0.
     """
-    try:
-        step = 0 if isinstance(value, bool) else exact(value)
-    except (ValueError, TypeError, ZeroDivisionError, OverflowError):
-        step = 0
-    if step <= 0:
+    step = number_of(value)
+    if step is None or step <= 0:
         raise ConfigError(
             f"{what} is {checks.shown(value)}: give a number above 0 such as 0.01 or '1/3'"
         )

@@ -16,6 +16,7 @@ from worldplan.world_models.action_model.learner import ActionModelLearner, lear
 from worldplan.world_models.action_model.precision_advice import advise_precision
 from worldplan.world_models.exact.numbers import exact
 from worldplan.world_models.numeric.domain import NumericModel, State, Vocabulary
+from worldplan.world_models.numeric.noise import Noise
 from worldplan.world_models.numeric.precision import Precision, rounded_state
 from worldplan.world_models.numeric.trajectories import Trajectory
 
@@ -223,3 +224,9 @@ def test_wrong_steps(wrong: object) -> None:
 def test_a_step_for_an_unknown_function() -> None:
     with pytest.raises(ConfigError, match=r"'x9' is not a function.*x0"):
         ActionModelLearner(numeric(2), precision=Precision(None, {"x9": 1}))
+
+
+@pytest.mark.parametrize("setting", [Noise, Precision])
+def test_capitals_do_not_tell_functions_apart(setting: type[Noise | Precision]) -> None:
+    with pytest.raises(ConfigError, match=r"(noise|precision): 'X0' is given twice"):
+        setting(1, {"x0": 1, "X0": 2})
