@@ -10,8 +10,9 @@ from worldplan.world_models.action_model.documents import (
     checked_mapping,
     checked_number,
     checked_record,
+    written_number,
 )
-from worldplan.world_models.exact.numbers import Rational, exact
+from worldplan.world_models.exact.numbers import Rational
 from worldplan.world_models.numeric.bounded import BoundedModel
 from worldplan.world_models.numeric.domain import Lifted, NumericModel
 from worldplan.world_models.numeric.noise import Noise
@@ -20,11 +21,11 @@ from worldplan.world_models.numeric.noise import Noise
 def noise_document(bounded: BoundedModel) -> dict[str, Any]:
     """The bounds and errors as plain values."""
     return {
-        "bound": _written(bounded.noise.bound),
-        "bounds": {name: _written(bound) for name, bound in bounded.noise.bounds.items()},
+        "bound": written_number(bounded.noise.bound),
+        "bounds": {name: written_number(bound) for name, bound in bounded.noise.bounds.items()},
         "errors": {
             name: [
-                [list(fluent), _written(low), _written(high)]
+                [list(fluent), written_number(low), written_number(high)]
                 for fluent, (low, high) in errors.items()
             ]
             for name, errors in bounded.errors.items()
@@ -71,8 +72,3 @@ def _from_zero(value: Any, where: str) -> Rational:
     if number < 0:
         raise MalformedModel(f"{where}: {value!r:.60} is below 0")
     return number
-
-
-def _written(number: Rational) -> int | str:
-    number = exact(number)
-    return number if isinstance(number, int) else str(number)

@@ -349,6 +349,12 @@ def _text(value: Any, where: str) -> str:
     return value
 
 
+def written_number(number: Rational) -> int | str:
+    """An exact number as `checked_number` reads it."""
+    number = exact(number)
+    return number if isinstance(number, int) else str(number)
+
+
 def checked_number(value: Any, where: str) -> Rational:
     """An exact number.
 

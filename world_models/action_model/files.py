@@ -25,9 +25,10 @@ from worldplan.world_models.action_model.documents import (
     VERSION,
     MalformedModel,
     model_from_document,
+    written_number,
 )
 from worldplan.world_models.action_model.hypothesis_classes import SeenPoints
-from worldplan.world_models.exact.numbers import Point, Rational, exact
+from worldplan.world_models.exact.numbers import Point
 from worldplan.world_models.exact.polyhedron import Polyhedron
 from worldplan.world_models.numeric.bounded import BoundedModel
 from worldplan.world_models.numeric.domain import Linear, NumericAction, NumericModel, Region
@@ -152,8 +153,8 @@ def _ordered(parts: Iterable[tuple[int | str, ...]]) -> list[list[int | str]]:
 
 def _linear_document(linear: Linear) -> dict[str, Any]:
     return {
-        "terms": [[_term_document(term), _written(c)] for term, c in linear.terms],
-        "constant": _written(linear.constant),
+        "terms": [[_term_document(term), written_number(c)] for term, c in linear.terms],
+        "constant": written_number(linear.constant),
     }
 
 
@@ -184,9 +185,4 @@ def _shape_document(region: Region, action: str) -> dict[str, Any]:
 
 
 def _points_document(points: Iterable[Point]) -> list[list[int | str]]:
-    return [[_written(x) for x in point] for point in points]
-
-
-def _written(number: Rational) -> int | str:
-    number = exact(number)
-    return number if isinstance(number, int) else str(number)
+    return [[written_number(x) for x in point] for point in points]
