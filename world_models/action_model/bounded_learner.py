@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from worldplan.world_models.action_model.action_learner import ActionLearner
 from worldplan.world_models.action_model.bounded_numerics import (
-    Errors,
     NoiseTooSmall,
     NoisyTransitions,
     learn_bounded,
@@ -15,6 +14,7 @@ from worldplan.world_models.action_model.hypothesis_classes import Declaration
 from worldplan.world_models.action_model.numeric_effects import LearnedNumerics, NumericTransitions
 from worldplan.world_models.exact.erosion import box_corners
 from worldplan.world_models.exact.numbers import Point
+from worldplan.world_models.numeric.bounded import Errors
 from worldplan.world_models.numeric.domain import Ground, Lifted, NumericAction, State, Vocabulary
 from worldplan.world_models.numeric.noise import Noise
 

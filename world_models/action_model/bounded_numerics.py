@@ -8,10 +8,11 @@ interval that holds for every consistent affine map (`bounded_effects`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from worldplan.world_models.action_model.attempts import first_candidate, weaker_classes
 from worldplan.world_models.action_model.bounded_effects import (
     Inconsistent,
     Interval,
@@ -30,15 +31,16 @@ from worldplan.world_models.action_model.numeric_effects import (
     LearnedNumerics,
     NumericTransitions,
     Refuted,
+    next_value,
     without_undefined,
 )
 from worldplan.world_models.exact.erosion import box_corners, eroded
 from worldplan.world_models.exact.numbers import Point, Rational
 from worldplan.world_models.exact.polyhedron import Polyhedron
+from worldplan.world_models.numeric.bounded import Errors
 from worldplan.world_models.numeric.domain import Lifted, Linear, Region
 
 FEW_CORNERS = 40  # up to this number, the corners of a certain region itself bound an effect
-Errors = Mapping[Lifted, tuple[Rational, Rational]]
 
 
 class NoiseTooSmall(Exception):
@@ -101,24 +103,17 @@ def learn_bounded(
     data, declaration = _defined(data, declaration)
     learner = _Learner(data)
     changes, reason = learner.changes(declaration)
-    reasons = [reason] if reason else []
-    if reason:
-        declaration = replace(declaration, effects="affine", effect_fluents=None)
-    convex = replace(declaration, preconditions="convex", precondition_fluents=None, directions={})
-    for attempt in dict.fromkeys([_key(declaration), _key(convex)]):
-        chosen = declaration if attempt == _key(declaration) else convex
-        candidate = learner.candidate(chosen, changes)
-        evidence = refuting(candidate)
-        if not evidence:
-            return replace(candidate, refuted="; ".join(reasons))
-        reasons.append(f"the precondition is not as declared ({chosen.preconditions}): {evidence}")
-    raise Refuted(
-        f"{reasons[-1]}, and with noisy numbers no weaker class accepts any state for certain"
+    candidate, reasons = first_candidate(
+        weaker_classes(declaration, reason),
+        lambda attempt: learner.candidate(attempt, changes),
+        refuting,
+        reason,
     )
-
-
-def _key(declaration: Declaration) -> str:
-    return repr(declaration)
+    if candidate is None:
+        raise Refuted(
+            f"{reasons[-1]}, and with noisy numbers no weaker class accepts any state for certain"
+        )
+    return replace(candidate, refuted="; ".join(reasons))
 
 
 @dataclass(frozen=True)
@@ -350,11 +345,10 @@ class _Learner:
         for change in changes:
             if not (any(change.coefficients) or change.constant or any(change.error)):
                 continue
-            weights: dict[int, Rational] = {change.fluent: 1}
-            for i, coefficient in zip(change.support, change.coefficients, strict=True):
-                weights[i] = weights.get(i, 0) + coefficient
-            terms = tuple((fluents[i], weight) for i, weight in sorted(weights.items()) if weight)
-            effects.append((fluents[change.fluent], Linear(terms, change.constant)))
+            after = next_value(
+                fluents, change.fluent, change.support, change.coefficients, change.constant
+            )
+            effects.append((fluents[change.fluent], after))
             if any(change.error):
                 errors[fluents[change.fluent]] = change.error
         return tuple(effects), errors

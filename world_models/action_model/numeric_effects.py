@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from worldplan.world_models.action_model.attempts import first_candidate, weaker_classes
 from worldplan.world_models.action_model.hypothesis_classes import (
     Declaration,
     FluentBlock,
@@ -141,23 +142,20 @@ def learn_numerics(
     transitions = NumericTransitions(
         data.action, data.parameters, tuple(data.fluents[i] for i in defined), rows
     )
-    changes, weaker_because = _learn_changes(transitions, declaration)
-    reasons = [weaker_because] if weaker_because else []
-    if weaker_because:
-        declaration = replace(declaration, effects="affine", effect_fluents=None)
-    convex = replace(declaration, preconditions="convex", precondition_fluents=None, directions={})
-    attempts = [declaration, convex, replace(convex, preconditions="finite")]
-    for i, attempt in enumerate(attempts):
-        if attempt in attempts[:i]:
-            continue
-        candidate = _in_class(transitions, attempt, changes)
-        evidence = refuting(candidate)
-        if not evidence:
-            return replace(candidate, refuted="; ".join(reasons))
-        reasons.append(f"the precondition is not as declared ({attempt.preconditions}): {evidence}")
-    raise Refuted(
-        f"it succeeded and failed in the same state, so the state lacks something: {reasons[-1]}"
+    changes, reason = _learn_changes(transitions, declaration)
+    attempts = weaker_classes(declaration, reason)
+    candidate, reasons = first_candidate(
+        [*attempts, replace(attempts[-1], preconditions="finite")],
+        lambda attempt: _in_class(transitions, attempt, changes),
+        refuting,
+        reason,
     )
+    if candidate is None:
+        raise Refuted(
+            "it succeeded and failed in the same state, so the state lacks something: "
+            f"{reasons[-1]}"
+        )
+    return replace(candidate, refuted="; ".join(reasons))
 
 
 def without_undefined(declaration: Declaration, undefined: set[str]) -> Declaration:
@@ -337,11 +335,29 @@ def _effects(
     for change in changes:
         support, coefficients, constant, _ = change.readings[0]
         if constant or any(coefficients):
-            weights: dict[int, Rational] = {change.fluent: 1}
-            for i, coefficient in zip(support, coefficients, strict=True):
-                weights[i] = exact(weights.get(i, 0) + coefficient)
-            terms = tuple(
-                (data.fluents[i], weight) for i, weight in sorted(weights.items()) if weight
-            )
-            effects.append((data.fluents[change.fluent], Linear(terms, constant)))
+            after = next_value(data.fluents, change.fluent, support, coefficients, constant)
+            effects.append((data.fluents[change.fluent], after))
     return tuple(effects)
+
+
+def next_value(
+    fluents: Sequence[Lifted],
+    changed: int,
+    support: Sequence[int],
+    coefficients: Sequence[Rational],
+    constant: Rational,
+) -> Linear:
+    """The next value of a fluent from its change.
+
+    Args:
+        fluents: the fluents of the action.
+        changed: the position of the fluent.
+        support: positions of the fluents that its change depends on.
+        coefficients: of the support, in the change.
+        constant: of the change.
+    """
+    weights: dict[int, Rational] = {changed: 1}
+    for i, coefficient in zip(support, coefficients, strict=True):
+        weights[i] = exact(weights.get(i, 0) + coefficient)
+    terms = tuple((fluents[i], weight) for i, weight in sorted(weights.items()) if weight)
+    return Linear(terms, constant)
