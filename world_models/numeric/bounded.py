@@ -31,11 +31,11 @@ from worldplan.world_models.numeric.domain import (
     Vocabulary,
 )
 from worldplan.world_models.numeric.noise import Noise
+from worldplan.world_models.numeric.normal_forms import IMPOSSIBLE
 from worldplan.world_models.numeric.products import Product, Term, term_fluents
 
 Errors = Mapping[Lifted, tuple[Rational, Rational]]
 MOST_HALF_SPACES = 400  # of a region; one with more is replaced by a smaller one inside it
-NEVER = Comparison(Linear((), -1), ">=")
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,9 @@ class _Ends:
         self.bounded, self.source = bounded, bounded.model
         names = {*self.source.vocabulary.functions, *self.source.vocabulary.predicates}
         self.ends: dict[str, tuple[str, str]] = {}
+        uncertain = self._uncertain()
         for name in self.source.vocabulary.functions:
-            if name in self._uncertain():
+            if name in uncertain:
                 suffix = ""
                 while {f"{name}-low{suffix}", f"{name}-high{suffix}"} & names:
                     suffix += "-x"
@@ -226,7 +227,7 @@ class _Ends:
     def _inside(self, region: Region) -> list[Comparison]:
         """Conditions under which the whole box lies in a region."""
         if not isinstance(region.shape, Polyhedron):
-            return [NEVER]  # a finite set contains no box
+            return [IMPOSSIBLE]  # a finite set contains no box
         sides = region.shape.half_spaces(MOST_HALF_SPACES)
         worst = []
         for normal, b in sides.inequalities:

@@ -322,14 +322,22 @@ class NumericModel:
         checks.of_type(self.actions, "actions", Mapping, error=DatasetError)
         for name, action in self.actions.items():
             checks.of_type(action, f"actions['{name}']", NumericAction, error=DatasetError)
-        changing = {str(fluent[0]) for a in self.actions.values() for fluent, _ in a.effects}
-        for name, action in self.actions.items():
-            for expression in (
-                *(comparison.expression for comparison in action.comparisons),
-                *(after for _, after in action.effects),
-            ):
-                if reason := unplannable(expression.terms, changing):
-                    raise DatasetError(f"action '{name}': {reason} is beyond exact linear planning")
+        if (found := unplannable_action(self.actions)) is not None:
+            name, reason = found
+            raise DatasetError(f"action '{name}': {reason} is beyond exact linear planning")
+
+
+def unplannable_action(actions: Mapping[str, NumericAction]) -> tuple[str, str] | None:
+    """The first action whose sums are not linear once its parameters are bound, and what keeps them
+    from it; None if there is none.
+    """
+    changing = {str(fluent[0]) for action in actions.values() for fluent, _ in action.effects}
+    for name, action in actions.items():
+        sums = [comparison.expression for comparison in action.comparisons]
+        for expression in [*sums, *(after for _, after in action.effects)]:
+            if reason := unplannable(expression.terms, changing):
+                return name, reason
+    return None
 
 
 @dataclass(frozen=True, slots=True)

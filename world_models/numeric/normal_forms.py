@@ -10,6 +10,8 @@ from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Comparison, Linear
 from worldplan.world_models.numeric.products import Term, divided, sort_key, with_factor
 
+IMPOSSIBLE = Comparison(Linear((), -1), ">=")  # -1 >= 0
+
 
 def linear(terms: Mapping[Term, Rational], constant: Rational = 0) -> Linear:
     """The normal form of an affine sum: no zero coefficient, terms in the order of their names.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from worldplan.milp.errors import DatasetError
 from worldplan.world_models.numeric.domain import Comparison, Lifted, Linear
 from worldplan.world_models.numeric.normal_forms import (
+    IMPOSSIBLE,
     affine_sum,
     canonical,
     linear,
@@ -23,8 +24,6 @@ from worldplan.world_models.pddl.names import decoded
 
 if TYPE_CHECKING:
     from unified_planning.model import FNode
-
-IMPOSSIBLE = Comparison(Linear((), -1), ">=")  # -1 >= 0
 
 
 @dataclass

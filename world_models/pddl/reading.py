@@ -25,9 +25,10 @@ from worldplan.world_models.numeric.domain import (
     NumericProblem,
     State,
     Vocabulary,
+    unplannable_action,
 )
 from worldplan.world_models.numeric.normal_forms import linear
-from worldplan.world_models.numeric.products import Term, unplannable
+from worldplan.world_models.numeric.products import Term
 from worldplan.world_models.pddl.beyond import BeyondModels, beyond_message, refuse_beyond
 from worldplan.world_models.pddl.declared import Declarations
 from worldplan.world_models.pddl.expressions import Conditions, ExpressionReader
@@ -236,14 +237,8 @@ def _model(problem: Problem, where: str, mentioned: dict[str, None]) -> NumericM
             )
         name = decoded(str(action.name))
         actions[name] = _action(problem, action, vocabulary, f"{where}: action '{name}'", mentioned)
-    changing = {str(fluent[0]) for action in actions.values() for fluent, _ in action.effects}
-    for name, read in actions.items():
-        for expression in (
-            *(comparison.expression for comparison in read.comparisons),
-            *(after for _, after in read.effects),
-        ):
-            if reason := unplannable(expression.terms, changing):
-                raise BeyondModels(beyond_message(f"{where}: action '{name}'", reason))
+    if (found := unplannable_action(actions)) is not None:
+        raise BeyondModels(beyond_message(f"{where}: action '{found[0]}'", found[1]))
     return NumericModel(vocabulary, actions, {"source": where})
 
 
