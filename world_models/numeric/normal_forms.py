@@ -47,12 +47,17 @@ def canonical(comparison: Comparison) -> Comparison:
     return Comparison(Linear(terms, sign * constant), comparison.relation)
 
 
-def minus(a: Linear, b: Linear) -> Linear:
-    """a - b."""
+def plus(a: Linear, b: Linear, factor: Rational = 1) -> Linear:
+    """a + factor * b."""
     terms, constant = affine_sum(
-        [(dict(a.terms), a.constant), (dict(b.terms), b.constant)], [1, -1]
+        [(dict(a.terms), a.constant), (dict(b.terms), b.constant)], [1, factor]
     )
     return linear(terms, constant)
+
+
+def minus(a: Linear, b: Linear) -> Linear:
+    """a - b."""
+    return plus(a, b, -1)
 
 
 def affine_sum(
@@ -90,6 +95,31 @@ def quotient_sum(a: Affine, b: Affine) -> tuple[dict[Term, Fraction], Fraction]:
         for term, coefficient in _with_constant(a)
     }
     return terms, Fraction(0)
+
+
+def combined(operator: str, parts: Sequence[Affine]) -> tuple[dict[Term, Fraction], Fraction]:
+    """Sums joined by an operator, multiplied out.
+
+    Args:
+        operator: "+", "-" (of one sum: its negative), "*", or "/", which takes two sums.
+        parts: the sums.
+
+    Raises:
+        ZeroDivisionError: the divisor is the number 0.
+    """
+    if operator == "+":
+        return affine_sum(parts, [1] * len(parts))
+    if operator == "-":
+        return affine_sum(parts, [1 if len(parts) > 1 else -1, *[-1] * (len(parts) - 1)])
+    if operator == "*":
+        total: tuple[dict[Term, Fraction], Fraction] = ({}, Fraction(1))
+        for part in parts:
+            total = product_sum(total, part)
+        return total
+    dividend, divisor = parts
+    if any(divisor[0].values()):
+        return quotient_sum(dividend, divisor)
+    return affine_sum([dividend], [1 / Fraction(divisor[1])])
 
 
 def _with_constant(part: Affine) -> list[tuple[Term | None, Rational]]:

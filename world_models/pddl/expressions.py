@@ -11,12 +11,10 @@ from worldplan.milp.errors import DatasetError
 from worldplan.world_models.numeric.domain import Comparison, Lifted, Linear
 from worldplan.world_models.numeric.normal_forms import (
     IMPOSSIBLE,
-    affine_sum,
     canonical,
+    combined,
     linear,
     minus,
-    product_sum,
-    quotient_sum,
 )
 from worldplan.world_models.numeric.products import Term
 from worldplan.world_models.pddl.beyond import BeyondModels, beyond_message
@@ -110,24 +108,19 @@ class ExpressionReader:
             return {}, Fraction(node.constant_value())
         if node.is_fluent_exp():
             return {self.lifted(node): Fraction(1)}, Fraction(0)
-        if not (node.is_plus() or node.is_minus() or node.is_times() or node.is_div()):
+        kinds = {
+            "+": node.is_plus(),
+            "-": node.is_minus(),
+            "*": node.is_times(),
+            "/": node.is_div(),
+        }
+        operator = next((operator for operator, is_it in kinds.items() if is_it), None)
+        if operator is None:
             raise self.refuse(node, "this number")
-        parts = [self._affine(argument) for argument in node.args]
-        if node.is_plus():
-            return affine_sum(parts, [Fraction(1)] * len(parts))
-        if node.is_minus():
-            return affine_sum(parts, [Fraction(1), Fraction(-1)])
-        if node.is_div():
-            varying, divisor = parts[1]
-            if any(varying.values()):
-                return quotient_sum(parts[0], parts[1])
-            if not divisor:
-                raise DatasetError(f"{self.where}: division by zero in {node}")
-            return affine_sum(parts[:1], [1 / divisor])
-        total: tuple[dict[Term, Fraction], Fraction] = ({}, Fraction(1))
-        for part in parts:
-            total = product_sum(total, part)
-        return total
+        try:
+            return combined(operator, [self._affine(argument) for argument in node.args])
+        except ZeroDivisionError:
+            raise DatasetError(f"{self.where}: division by zero in {node}") from None
 
     def conditions(self, node: FNode, into: Conditions, *, holds: bool = True) -> None:
         """Add a condition to a conjunction.

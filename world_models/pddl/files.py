@@ -271,9 +271,23 @@ def encoded_text(node: Node) -> str:
     return encoded(node)
 
 
-def read_problem_text(text: str, domain: DomainFile, where: str | Path) -> tuple[str, list[Beyond]]:
-    """A problem, checked, in the form that unified-planning reads; and what in it the exact models
-    cannot represent.
+@dataclass(frozen=True)
+class ProblemFile:
+    """A checked problem.
+
+    Args:
+        text: in the form that unified-planning reads, without the metric.
+        beyond: what the exact models cannot represent.
+        metric: its section `(:metric ...)`, not checked; None without one.
+    """
+
+    text: str
+    beyond: list[Beyond]
+    metric: Group | None
+
+
+def read_problem_text(text: str, domain: DomainFile, where: str | Path) -> ProblemFile:
+    """A problem, checked but for its metric, which `metrics.read_metric` reads.
 
     Args:
         text: PDDL text of the problem.
@@ -308,7 +322,7 @@ def read_problem_text(text: str, domain: DomainFile, where: str | Path) -> tuple
     lines = [f"(define (problem {encoded(title)})", "(:domain d)"]
     lines += [f"(:objects {listed})"] * bool(own)
     lines += [f"(:init {' '.join(facts)})", f"(:goal {encoded_text(condition)}))", ""]
-    return "\n".join(lines), beyond
+    return ProblemFile("\n".join(lines), beyond, by_name.get(":metric"))
 
 
 def _initial(section: Group | None, formulas: Formulas) -> list[str]:

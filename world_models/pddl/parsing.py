@@ -22,7 +22,7 @@ def parse(
     """The unified-planning problem that PDDL texts describe; see `parse_checked`."""
     checked = read_domain_text(domain, where)
     place = where if problem_where is None else problem_where
-    problem_text = None if problem is None else read_problem_text(problem, checked, place)[0]
+    problem_text = None if problem is None else read_problem_text(problem, checked, place).text
     return parse_checked(checked, problem_text, where)
 
 
@@ -35,7 +35,7 @@ def parse_checked(domain: DomainFile, problem: str | None, where: str | Path) ->
 
     Args:
         domain: the domain.
-        problem: text of a problem in it, as `read_problem_text` returns it, or None.
+        problem: text of a problem in it, checked, as in `ProblemFile`, or None.
         where: what errors name.
 
     Raises:

@@ -17,9 +17,10 @@ from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground
 from worldplan.world_models.numeric.metrics import Metric
 from worldplan.world_models.numeric.s_expressions import written_name
+from worldplan.world_models.pddl.files import read_domain_text, read_problem_text
 from worldplan.world_models.pddl.metrics import read_metric
 from worldplan.world_models.pddl.names import decoded, encoded
-from worldplan.world_models.pddl.parsing import parse
+from worldplan.world_models.pddl.parsing import parse_checked
 from worldplan.world_models.pddl.reading import vocabulary_of
 from worldplan.world_models.storage import replace_file
 
@@ -100,9 +101,11 @@ def validate_with_unified_planning(
     """
     where = f"{domain} with {problem}"
     text = read_user_text(problem)
-    task = parse(read_user_text(domain), text, domain, problem)
+    declared = read_domain_text(read_user_text(domain), domain)
+    checked = read_problem_text(text, declared, problem)
+    task = parse_checked(declared, checked.text, domain)
     vocabulary = vocabulary_of(task, where)
-    metric = read_metric(text, vocabulary, vocabulary.constants, problem)
+    metric = read_metric(checked.metric, vocabulary, vocabulary.constants, problem)
     steps = []
     for number, step in enumerate(plan, 1):
         instance = _instance(task, step)

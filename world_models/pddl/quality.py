@@ -19,7 +19,7 @@ from worldplan.world_models.numeric.domain import (
     State,
 )
 from worldplan.world_models.numeric.metrics import TOTAL_TIME, Metric
-from worldplan.world_models.numeric.normal_forms import affine_sum, linear
+from worldplan.world_models.numeric.normal_forms import plus
 from worldplan.world_models.numeric.products import Product, Term
 from worldplan.world_models.pddl.expressions import ExpressionReader
 
@@ -91,9 +91,8 @@ def _dearer(action: NumericAction, name: str, cost: FNode | None, where: str) ->
         return action
     positions = {parameter: number for number, (parameter, _) in enumerate(action.parameters)}
     reader = ExpressionReader(f"{where}: cost of action '{action.name}'", positions)
-    added = reader.affine(cost)
-    terms, constant = affine_sum([({(name,): 1}, 0), (dict(added.terms), added.constant)], [1, 1])
-    return replace(action, effects=(*action.effects, ((name,), linear(terms, constant))))
+    after = plus(Linear((((name,), 1),)), reader.affine(cost))
+    return replace(action, effects=(*action.effects, ((name,), after)))
 
 
 def quality_of(metric: Metric, problem: Problem) -> PlanQualityMetric:

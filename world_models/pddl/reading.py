@@ -27,12 +27,16 @@ from worldplan.world_models.numeric.domain import (
     Vocabulary,
     unplannable_action,
 )
-from worldplan.world_models.numeric.normal_forms import linear
-from worldplan.world_models.numeric.products import Term
+from worldplan.world_models.numeric.normal_forms import plus
 from worldplan.world_models.pddl.beyond import BeyondModels, beyond_message, refuse_beyond
 from worldplan.world_models.pddl.declared import Declarations
 from worldplan.world_models.pddl.expressions import Conditions, ExpressionReader
-from worldplan.world_models.pddl.files import DomainFile, read_domain_text, read_problem_text
+from worldplan.world_models.pddl.files import (
+    DomainFile,
+    ProblemFile,
+    read_domain_text,
+    read_problem_text,
+)
 from worldplan.world_models.pddl.meeting import pairs_against_meeting
 from worldplan.world_models.pddl.metrics import read_metric
 from worldplan.world_models.pddl.names import decoded
@@ -110,7 +114,6 @@ def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericPr
             conjunction of literals and linear comparisons; or the metric is malformed.
     """
     vocabulary = domain if isinstance(domain, Vocabulary) else read_vocabulary(domain)
-    text = read_user_text(path)
     known = Declarations(
         dict(vocabulary.types),
         {},
@@ -118,12 +121,21 @@ def read_problem(path: str | Path, domain: Vocabulary | str | Path) -> NumericPr
         dict(vocabulary.functions),
         dict(vocabulary.constants),
     )
-    checked, beyond = read_problem_text(text, DomainFile(None, known), path)
-    refuse_beyond(beyond, path)
+    checked = read_problem_text(read_user_text(path), DomainFile(None, known), path)
+    refuse_beyond(checked.beyond, path)
+    return checked_problem(checked, vocabulary, path)
+
+
+def checked_problem(task: ProblemFile, vocabulary: Vocabulary, where: str | Path) -> NumericProblem:
+    """The problem of a checked file, in which nothing is beyond the exact models.
+
+    Raises:
+        DatasetError: the metric is malformed, or something is beyond exact linear planning.
+    """
     words = vocabulary_text(replace(vocabulary, name="domain"), named=False)
-    declarations = read_domain_text(words, path)
-    problem = _problem(parse_checked(declarations, checked, path), str(path))
-    return replace(problem, metric=read_metric(text, vocabulary, problem.objects, path))
+    declarations = read_domain_text(words, where)
+    problem = _problem(parse_checked(declarations, task.text, where), str(where))
+    return replace(problem, metric=read_metric(task.metric, vocabulary, problem.objects, where))
 
 
 def from_unified_planning(problem: Problem) -> tuple[NumericModel, NumericProblem]:
@@ -189,10 +201,8 @@ def vocabulary_of(problem: Problem, where: str | Path) -> Vocabulary:
         )
         for action in problem.actions
     }
-    constants = _objects(problem)
-    return Vocabulary(
-        decoded(str(problem.name or "domain")), types, constants, predicates, functions, actions
-    )
+    name = decoded(str(problem.name or "domain"))
+    return Vocabulary(name, types, _objects(problem), predicates, functions, actions)
 
 
 def _kind(kind: object, where: str) -> str:
@@ -279,7 +289,7 @@ def _action(
             value = reader.affine(effect.value)
             sign = 1 if effect.is_increase() else -1 if effect.is_decrease() else 0
             before = effects.get(changed, Linear(((changed, 1),)))
-            effects[changed] = _plus(before, value, sign) if sign else value
+            effects[changed] = plus(before, value, sign) if sign else value
             expanded |= {changed} if is_universal else set()
     apart = set(pairs_against_meeting(list(effects), parameters, conditions.distinct, vocabulary))
     if apart and any(fluent in expanded for fluent in effects):
@@ -299,13 +309,6 @@ def _action(
         deletes=frozenset(deletes),
         effects=ordered,
     )
-
-
-def _plus(a: Linear, b: Linear, sign: int) -> Linear:
-    terms: dict[Term, Rational] = dict(a.terms)
-    for fluent, coefficient in b.terms:
-        terms[fluent] = terms.get(fluent, 0) + sign * coefficient
-    return linear(terms, a.constant + sign * b.constant)
 
 
 def _problem(problem: Problem, where: str) -> NumericProblem:

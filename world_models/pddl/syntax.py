@@ -6,7 +6,6 @@ Comments, letter case and blanks carry no meaning: `(fuel?t)` is `(fuel ?t)`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -79,15 +78,6 @@ def shown(node: Node, most: int = 80) -> str:
 def written(node: Node) -> str:
     """A part as PDDL in one line."""
     return f"({' '.join(map(written, node))})" if isinstance(node, Group) else str(node)
-
-
-def names_in(node: Node) -> Iterator[Name]:
-    """Every name of a part."""
-    if isinstance(node, Name):
-        yield node
-    else:
-        for part in node:
-            yield from names_in(part)
 
 
 def parse_tree(text: str, where: str | Path) -> Group:

@@ -8,7 +8,7 @@ from worldplan.milp.user_files import read_user_text
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
 from worldplan.world_models.pddl.beyond import Beyond, refuse_beyond
 from worldplan.world_models.pddl.files import read_domain_text, read_problem_text
-from worldplan.world_models.pddl.reading import checked_model, read_model, read_problem
+from worldplan.world_models.pddl.reading import checked_model, checked_problem
 
 
 def features_beyond(domain: str | Path, problem: str | Path | None = None) -> list[Beyond]:
@@ -24,7 +24,7 @@ def features_beyond(domain: str | Path, problem: str | Path | None = None) -> li
     checked = read_domain_text(read_user_text(domain), domain)
     beyond = [entry for entry in checked.beyond if not (entry.grounded and problem)]
     if problem is not None:
-        beyond += read_problem_text(read_user_text(problem), checked, problem)[1]
+        beyond += read_problem_text(read_user_text(problem), checked, problem).beyond
     return beyond
 
 
@@ -41,11 +41,8 @@ def read_task(domain: str | Path, problem: str | Path) -> tuple[NumericModel, Nu
         DatasetError: a file is missing or malformed.
     """
     checked = read_domain_text(read_user_text(domain), domain)
-    text, noted = read_problem_text(read_user_text(problem), checked, problem)
+    task = read_problem_text(read_user_text(problem), checked, problem)
     refuse_beyond([entry for entry in checked.beyond if not entry.grounded], domain)
-    refuse_beyond(noted, problem)
-    if not checked.beyond:
-        model = read_model(domain)
-        return model, read_problem(problem, model.vocabulary)
-    model = checked_model(checked, text, domain)
-    return model, read_problem(problem, model.vocabulary)
+    refuse_beyond(task.beyond, problem)
+    model = checked_model(checked, task.text if checked.beyond else None, domain)
+    return model, checked_problem(task, model.vocabulary, problem)
