@@ -341,7 +341,6 @@ def _initial(section: Group | None, formulas: Formulas) -> list[str]:
             raise formulas.refuse(entry, "initial state: a fact in parentheses is expected")
         if entry.head == "=":
             formulas.count(entry, 2)
-        if entry.head == "=":
             fact, value, text = _initial_value(entry, formulas)
         elif entry.head == "at" and formulas.is_timed(entry):
             formulas.note(entry, "a timed initial literal")
@@ -351,7 +350,7 @@ def _initial(section: Group | None, formulas: Formulas) -> list[str]:
             atom = entry[1] if negated else entry
             if isinstance(atom, Group) and not atom.head:
                 raise formulas.refuse(entry, "initial state: an expression is empty or incomplete")
-            if entry.head in ("=", "and", "or", "forall", "when"):
+            if entry.head in ("and", "or", "forall", "when"):
                 raise formulas.refuse(
                     entry, "initial state: a fact or (= (function) number) is expected"
                 )

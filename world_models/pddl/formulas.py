@@ -8,16 +8,15 @@ the independent validator may take it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
 from worldplan.milp.errors import DatasetError
 from worldplan.nearest import did_you_mean
 from worldplan.world_models.pddl.beyond import Beyond
 from worldplan.world_models.pddl.declared import Declarations, one_type, typed_list
-from worldplan.world_models.pddl.syntax import Group, Name, Node, at, name, number, shown
+from worldplan.world_models.pddl.syntax import Group, Name, Node, at, number, shown
 
 COMPARISONS = (">=", "<=", ">", "<", "=")
 CHANGES = ("assign", "increase", "decrease", "scale-up", "scale-down")
@@ -69,7 +68,7 @@ class Formulas:
         if isinstance(node, Name):
             raise self.refuse(node, "a condition is expected in parentheses here")
         if not node:
-            return Group.of([name("and", node.line)], node.line)
+            return Group.of([Name.at("and", node.line)], node.line)
         head = node.head
         if head in ("and", "or"):
             if (head == "or") == holds and len(node) > 2:
@@ -90,25 +89,36 @@ class Formulas:
                 self.note(node, "a quantifier or another condition")
             elif not self.is_goal:
                 self.note(node, "a quantifier or another condition", grounded=True)
-            return self._quantified(node, holds)
+            return self._quantified(
+                node, "condition", lambda body: self.condition(body, holds=holds)
+            )
         if head in COMPARISONS:
             return self._comparison(node, holds)
         return self.atom(node)
 
-    def _quantified(self, node: Group, holds: bool) -> Node:
-        """A quantifier; over an `either`, one quantifier for each of its types."""
+    def _quantified(self, node: Group, what: str, checked: Callable[[Node], Node]) -> Node:
+        """A quantifier; over an `either`, one quantifier for each of its types.
+
+        Args:
+            node: the quantifier.
+            what: "condition" or "effect".
+            checked: its body, checked with its variables in scope.
+
+        Raises:
+            DatasetError: it is malformed.
+        """
         if len(node) != 3 or not isinstance(node[1], Group):
-            raise self.refuse(node, f"'{node.head}' takes a list of variables and one condition")
+            raise self.refuse(node, f"'{node.head}' takes a list of variables and one {what}")
         outer, results = dict(self.scope), []
         for variables in self._choices(node[1]):
             self.scope = {**outer, **{str(n): kind for n, kind in variables}}
-            body = self.condition(node[2], holds=holds)
+            body = checked(node[2])
             parts: list[Node] = []
             for variable, kind in variables:
-                parts += [variable, name("-", node.line), name(kind, node.line)]
+                parts += [variable, Name.at("-", node.line), Name.at(kind, node.line)]
             results.append(Group.of([node[0], Group.of(parts, node.line), body], node.line))
         self.scope = outer
-        joined = name("and" if node.head == "forall" else "or", node.line)
+        joined = Name.at("or" if node.head == "exists" else "and", node.line)
         return results[0] if len(results) == 1 else Group.of([joined, *results], node.line)
 
     def _choices(self, variables: Group) -> list[list[tuple[Name, str]]]:
@@ -225,7 +235,7 @@ class Formulas:
         head = node.head
         if head in self.declared.predicates and head not in self.declared.functions:
             raise self.refuse(node, f"'{head}' is a predicate, not a function: it is no number")
-        if head not in ARITHMETIC or (not head and not node):
+        if head not in ARITHMETIC:
             if not head:
                 raise self.refuse(node, "a number or a function is expected here")
             self._facts(node, self.declared.functions, "function")
@@ -234,17 +244,13 @@ class Formulas:
         if not operands or (len(operands) == 1 and head != "-"):
             raise self.refuse(node, f"'{head}' takes at least two numbers, not {len(operands)}")
         self._check_product(node)
-        value = number(node)
         if head == "/" and any(number(part) == 0 for part in node[2:]):
             raise self.refuse(node, "division by zero")
-        if value is not None and len(operands) == 1:
-            return (
-                name(f"{-Fraction(str(operands[0]))}", node.line)
-                if isinstance(operands[0], Name)
-                else Group.of([name("-", node.line), name("0", node.line), operands[0]], node.line)
-            )
         if len(operands) == 1:
-            return Group.of([node[0], name("0", node.line), operands[0]], node.line)
+            value = number(node)
+            if isinstance(operands[0], Name) and value is not None:
+                return Name.at(f"{value}", node.line)
+            return Group.of([node[0], Name.at("0", node.line), operands[0]], node.line)
         total = operands[0]
         for operand in operands[1:]:
             total = Group.of([node[0], total, operand], node.line)
@@ -280,7 +286,7 @@ class Formulas:
         if isinstance(node, Name):
             raise self.refuse(node, "an effect is expected in parentheses here")
         if not node:
-            return Group.of([name("and", node.line)], node.line)
+            return Group.of([Name.at("and", node.line)], node.line)
         head = node.head
         if head == "and":
             return Group.of([node[0], *(self.effect(part) for part in node[1:])], node.line)
@@ -293,28 +299,13 @@ class Formulas:
             inner = Formulas(self.declared, self.where, self.changing, self.scope)
             return Group.of([node[0], inner.condition(node[1]), self.effect(node[2])], node.line)
         if head == "forall":
-            return self._universal(node)
+            self.note(node, "a conditional or universal effect", grounded=True)
+            return self._quantified(node, "effect", self.effect)
         if head in CHANGES:
             return self._change(node)
         if head in ("or", "imply", "exists", *COMPARISONS):
             raise self.refuse(node, f"'{head}' is a condition, not an effect")
         return self.atom(node)
-
-    def _universal(self, node: Group) -> Node:
-        if len(node) != 3 or not isinstance(node[1], Group):
-            raise self.refuse(node, "'forall' takes a list of variables and one effect")
-        self.note(node, "a conditional or universal effect", grounded=True)
-        outer, results = dict(self.scope), []
-        for variables in self._choices(node[1]):
-            self.scope = {**outer, **{str(n): kind for n, kind in variables}}
-            body = self.effect(node[2])
-            parts: list[Node] = []
-            for variable, kind in variables:
-                parts += [variable, name("-", node.line), name(kind, node.line)]
-            results.append(Group.of([node[0], Group.of(parts, node.line), body], node.line))
-        self.scope = outer
-        head = name("and", node.line)
-        return results[0] if len(results) == 1 else Group.of([head, *results], node.line)
 
     def _change(self, node: Group) -> Node:
         self.count(node, 2)
@@ -329,9 +320,9 @@ class Formulas:
             )
         self._facts(target, self.declared.functions, "function")
         if node.head in ("scale-up", "scale-down"):
-            sign = name("*" if node.head == "scale-up" else "/", node.line)
+            sign = Name.at("*" if node.head == "scale-up" else "/", node.line)
             product = Group.of([sign, target, node[2]], node.line)
-            return Group.of([name("assign", node.line), target, self.number(product)], node.line)
+            return Group.of([Name.at("assign", node.line), target, self.number(product)], node.line)
         return Group.of([node[0], target, self.number(node[2])], node.line)
 
     def count(self, node: Group, expected: int) -> None:

@@ -59,11 +59,6 @@ class Group(list["Node"]):
 Node = Name | Group
 
 
-def name(text: str, line: int) -> Name:
-    """A name in a line."""
-    return Name.at(text, line)
-
-
 def at(where: str | Path, node: Node) -> str:
     """The place of a part, for messages."""
     return f"{where}: line {node.line}"
