@@ -13,7 +13,12 @@ from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground, State, Vocabulary
 from worldplan.world_models.numeric.sources.log_files import is_table, trajectory_files
 from worldplan.world_models.numeric.sources.object_types import inferred_types, kind_of
-from worldplan.world_models.numeric.sources.tables import DECIMAL_COMMA, Table, read_table
+from worldplan.world_models.numeric.sources.tables import (
+    DECIMAL_COMMA,
+    NO_ACTION,
+    Table,
+    read_table,
+)
 from worldplan.world_models.numeric.sources.written_facts import Spellings, with_hint, written_fact
 from worldplan.world_models.numeric.trajectories import (
     NOT_OBSERVED,
@@ -82,10 +87,7 @@ def read_log(path: str | Path, vocabulary: Vocabulary) -> list[Trajectory]:
     table = read_table(path)
     names = [column.lower() for column in table.columns]
     if "action" not in names or not table.rows:
-        raise DatasetError(
-            f"{path}: needs a row per state and a column 'action' (the action taken in this state; "
-            "empty in an episode's last row)"
-        )
+        raise DatasetError(f"{path}: {NO_ACTION}")
     for special in SPECIAL:
         if names.count(special) > 1:
             raise DatasetError(f"{path}: the column '{special}' is there more than once")

@@ -60,7 +60,7 @@ def trajectories_from_steps(
         where = f"{source}: step {number}"
         before = reader.state(entry["state"], f"{where}: state")
         after = reader.state(entry["next_state"], f"{where}: next_state")
-        call = reader.fact(entry["action"], f"{where}: action")
+        call = reader.fact(entry["action"], f"{where}: action", is_action=True)
         success = entry.get("success")
         if success is not None and not isinstance(success, bool | np.bool_):
             raise DatasetError(f"{where}: success is {checks.shown(success)}: give True or False")
@@ -147,7 +147,7 @@ class _Reader:
         self.vocabulary, self.declared = vocabulary, declared
         self.seen: dict[Fact, None] = {}
 
-    def fact(self, key: Any, where: str) -> Ground:
+    def fact(self, key: Any, where: str, *, is_action: bool = False) -> Ground:
         """A ground action, atom or fluent.
 
         Raises:
@@ -163,8 +163,7 @@ class _Reader:
                 "'depot'), or a text"
             )
         fact = (written[0].lower(), *(self._object(name) for name in written[1:]))
-        is_action = where.endswith(": action")
-        self.seen[("action" if is_action else kind_of(self.vocabulary, fact), fact)] = None
+        self.seen["action" if is_action else kind_of(self.vocabulary, fact), fact] = None
         return fact
 
     def _object(self, name: str) -> str:

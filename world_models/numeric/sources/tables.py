@@ -14,6 +14,10 @@ from worldplan.milp.user_files import read_user_text
 from worldplan.world_models.numeric.sources.log_files import delimiter_of
 
 SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)  # as Excel writes and reads it
+NO_ACTION = (
+    "needs a row per state and a column 'action' (the action taken in this state; empty in an "
+    "episode's last row)"
+)
 DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*\d,\d+([eE][+-]?\d+)?")
 
 
@@ -45,10 +49,7 @@ def read_table(path: Path) -> Table:
     header = lines[first] if first < len(lines) else ""
     delimiter = separator[1] if separator else delimiter_of(header)
     if delimiter is None:
-        raise DatasetError(
-            f"{path}: needs a row per state and a column 'action' (the action taken in this state; "
-            "empty in an episode's last row)"
-        )
+        raise DatasetError(f"{path}: {NO_ACTION}")
     reader = csv.reader(
         io.StringIO("\n".join(lines[first:])),
         delimiter=delimiter,
