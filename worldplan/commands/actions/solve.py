@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +86,13 @@ def _solved(options: Namespace) -> tuple[LearningReport | None, PlanResult, str]
     """
     limits = {"time_limit": options.time_limit, "memory_limit_mb": options.memory_limit}
     is_pddl = options.model.suffix != ".json"
+    settings = _portfolio_settings(options)
     if options.planner == "enhsp" and is_pddl:
         return None, solve_files(options.model, options.problem, **limits), ""
-    settings = _portfolio_settings(options)
     try:
         model, problem = read_model_and_problem(options.model, options.problem)
     except BeyondModels as error:
-        engines = _engines_for_files(options)
+        engines = _engines_for_files(options.planner, settings)
         if not is_pddl or not engines:
             raise
         try:
@@ -132,14 +133,12 @@ def _portfolio_settings(options: Namespace) -> dict[str, Any]:
     return {"at_once": options.at_once, "engines": names}
 
 
-def _engines_for_files(options: Namespace) -> list[str]:
+def _engines_for_files(planner: str, settings: Mapping[str, Any]) -> list[str]:
     """The engines for a domain that the planners here cannot take."""
-    if options.planner == "auto":
-        settings = _portfolio_settings(options)
+    if planner == "auto":
         names = settings.get("engines", list(ENGINES))
         return [name for name in names if engine_of(name).installed]
-    is_engine = options.planner in ENGINES or options.planner.startswith("up:")
-    return [options.planner] if is_engine else []
+    return [planner] if planner in ENGINES or planner.startswith("up:") else []
 
 
 def validate_command(options: Namespace) -> int:

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.worldplan.commands.actions.builders import Desk
 
 DOMAIN = """(define (domain lamps)
@@ -52,3 +54,14 @@ def test_quantifiers_are_expanded_over_the_objects(desk: Desk) -> None:
     text = desk.run(f"validate {files} plan.txt")
     assert "worldplan: valid, 1 steps" in text and "unified-planning: valid, 1 steps" in text
     assert "(press" in desk.run(f"solve {files} --planner search")
+
+
+@pytest.mark.parametrize("planner", ["enhsp", "search", "lpg"])
+@pytest.mark.parametrize("option", ["--engines lpg", "--at-once 2"])
+def test_what_belongs_to_the_portfolio_is_refused_for_another_planner(
+    desk: Desk, planner: str, option: str
+) -> None:
+    desk.refuses(
+        f"solve {write(desk)} --planner {planner} {option}",
+        f"{option.split()[0]} belongs to --planner auto",
+    )
