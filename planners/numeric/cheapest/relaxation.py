@@ -9,12 +9,17 @@ depends on the state is never underestimated.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from fractions import Fraction
-from math import gcd, lcm
 
+from worldplan.planners.numeric.task.facts import (
+    NormalForms,
+    NumericFact,
+    atom_facts,
+    difference,
+    form_after,
+    halves,
+)
 from worldplan.planners.numeric.task.intervals import (
     Bound,
     Interval,
@@ -31,8 +36,6 @@ from worldplan.planners.numeric.task.task import (
     bit_numbers,
 )
 from worldplan.world_models.exact.numbers import Rational
-
-NumericFact = tuple[Form, bool]  # the form; whether it must be above zero, not just at zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,20 +131,12 @@ class _Compiler:
     def __init__(self, task: GroundTask, check: Callable[[], None]) -> None:
         self.task, self.check = task, check
         self.made = Relaxation(reachable_box(task))
-        self.undefined = {place for place, value in enumerate(task.initial[1]) if value is None}
-        self.is_integral = not self.undefined and task.is_integral
+        self.forms = NormalForms(task, self.made.box)
 
     def run(self) -> Relaxation:
         """Facts, preconditions and goal first, then the achievers of all facts."""
         task, made = self.task, self.made
-        required, forbidden = task.goal_positive, task.goal_negative
-        for action in task.actions:
-            required |= action.positive
-            forbidden |= action.negative
-        made.positive = {bit: number for number, bit in enumerate(bit_numbers(required))}
-        made.negative = {
-            bit: number for number, bit in enumerate(bit_numbers(forbidden), len(made.positive))
-        }
+        made.positive, made.negative = atom_facts(task)
         for action in task.actions:
             self.check()
             conditions = action.conditions + action.boxes
@@ -171,13 +166,12 @@ class _Compiler:
         if inside is None or not changed:
             return
         for (form, _), fact in made.numeric.items():
-            places = {place for place, _ in form[0]}
-            if not places & changed:
+            if changed.isdisjoint(place for place, _ in form[0]):
                 continue
-            if places & self.undefined:
+            if self.forms.may_be_undefined(form):
                 made.achievers.append(Achiever(fact, number))
                 continue
-            most: Bound = form_interval(_rise(form, action), inside)[1]
+            most: Bound = form_interval(difference(form_after(form, action), form), inside)[1]
             if most > 0:
                 step = None if isinstance(most, float) else most
                 made.achievers.append(Achiever(fact, number, step))
@@ -188,66 +182,10 @@ class _Compiler:
         """Fact numbers of a conjunction; None if it never holds."""
         facts = [self.made.positive[bit] for bit in bit_numbers(positive)]
         facts += [self.made.negative[bit] for bit in bit_numbers(negative)]
-        for form, relation in conditions:
-            halves = [(form, relation == ">")]
-            if relation == "=":
-                halves.append(((tuple((p, -c) for p, c in form[0]), -form[1]), False))
-            for half in halves:
-                number = self._numeric(half)
-                if number is None:
-                    return None
-                if number >= 0:
-                    facts.append(number)
+        for half in halves(conditions):
+            fact = self.forms(half)
+            if fact is False:
+                return None
+            if fact is not True:
+                facts.append(self.made.numeric.setdefault(fact, self.made.count))
         return list(dict.fromkeys(facts))
-
-    def _numeric(self, fact: NumericFact) -> int | None:
-        """The number of a fact; -1 if it always holds, None if it never holds."""
-        form, strict = self._normal(fact)
-        low, high = form_interval(form, self.made.box)
-        is_defined = not self.undefined.intersection(place for place, _ in form[0])
-        if is_defined and (low > 0 or (low == 0 and not strict)):
-            return -1
-        if high < 0 or (high == 0 and strict):
-            return None
-        return self.made.numeric.setdefault((form, strict), self.made.count)
-
-    def _normal(self, fact: NumericFact) -> NumericFact:
-        """The normal form of a fact, the same for all positive multiples.
-
-        In a task of integers its coefficients are coprime integers, its constant is rounded down,
-        which excludes no integer point, and `>= 1` stands for `> 0`.
-        """
-        (terms, constant), strict = fact
-        numbers = [Fraction(coefficient) for _, coefficient in terms if coefficient]
-        if not numbers:
-            return ((), constant), strict
-        scale = 1 / abs(numbers[0])
-        if self.is_integral:
-            scale = Fraction(lcm(*(number.denominator for number in numbers)))
-            scale /= gcd(*(int(number * scale) for number in numbers))
-        offset = constant * scale
-        if self.is_integral:
-            offset = Fraction(math.ceil(offset) - 1 if strict else math.floor(offset))
-            strict = False
-        kept = tuple((place, _plain(c * scale)) for place, c in terms if c)
-        return (kept, _plain(offset)), strict
-
-
-def _rise(form: Form, action: GroundAction) -> Form:
-    """The value of a form after an action minus its value before, as a form of the state before."""
-    next_forms = dict(action.effects)
-    rise: dict[int, Rational] = {}
-    constant: Rational = 0
-    for place, coefficient in form[0]:
-        if place in next_forms:
-            terms, added = next_forms[place]
-            constant += coefficient * added
-            rise[place] = rise.get(place, 0) - coefficient
-            for other, weight in terms:
-                rise[other] = rise.get(other, 0) + coefficient * weight
-    return tuple((place, c) for place, c in sorted(rise.items()) if c), constant
-
-
-def _plain(number: Fraction) -> Rational:
-    """An int if the number is an integer."""
-    return number.numerator if number.denominator == 1 else number

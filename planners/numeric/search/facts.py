@@ -23,15 +23,21 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import gcd, lcm
 
 from worldplan.planners.numeric.search.goal_point import are_coupled
+from worldplan.planners.numeric.task.facts import (
+    NormalForms,
+    NumericFact,
+    atom_facts,
+    difference,
+    form_after,
+    halves,
+)
 from worldplan.planners.numeric.task.intervals import Bound, Interval, form_interval, reachable_box
 from worldplan.planners.numeric.task.rules import Form
-from worldplan.planners.numeric.task.task import Condition, GroundAction, GroundTask, bit_numbers
-from worldplan.world_models.exact.numbers import Rational
+from worldplan.planners.numeric.task.task import Condition, GroundTask, bit_numbers
+from worldplan.world_models.exact.numbers import Rational, exact
 
-NumericFact = tuple[Form, bool]  # the form; whether it must be above zero, not just at zero
 LEVELS = 4  # step lengths tried; each is half of the previous one
 MAX_DEPTH = 4  # beyond this depth, a fact needed for a step of a step of ... is assumed to hold
 MAX_FACTS = 20_000
@@ -114,8 +120,8 @@ class _Compiler:
     def __init__(self, task: GroundTask, check: Callable[[], None]) -> None:
         self.task, self.table, self.check = task, FactTable(), check
         self.box = self.table.box = reachable_box(task)
-        self.undefined = {place for place, value in enumerate(task.initial[1]) if value is None}
-        self.is_integral = self.table.is_integral = not self.undefined and task.is_integral
+        self.forms = NormalForms(task, self.box)
+        self.table.is_integral = self.forms.is_integral
         self.depth: dict[int, int] = {}
         self.changing: dict[int, list[int]] = {}  # place -> the actions that change it
         for number, action in enumerate(task.actions):
@@ -125,7 +131,7 @@ class _Compiler:
     def run(self) -> FactTable:
         """The table: atoms, moves, preconditions, goal, and achievers of all facts."""
         task, table = self.task, self.table
-        self._number_atoms()
+        table.positive, table.negative = atom_facts(task)
         if are_coupled(task.goal_conditions):
             places = sorted({place for (terms, _), _ in task.goal_conditions for place, _ in terms})
             moves = ((place, sign) for place in places for sign in (1, -1))
@@ -151,17 +157,6 @@ class _Compiler:
             facts_to_achieve += list(table.numeric)[count_before:]
         return table
 
-    def _number_atoms(self) -> None:
-        """Number the atoms that the goal or an action requires, then the forbidden ones."""
-        required, forbidden = self.task.goal_positive, self.task.goal_negative
-        for action in self.task.actions:
-            required |= action.positive
-            forbidden |= action.negative
-        for bit in bit_numbers(required):
-            self.table.positive[bit] = len(self.table.positive)
-        for bit in bit_numbers(forbidden):
-            self.table.negative[bit] = self.table.first_number
-
     def _achieve_atoms(self) -> None:
         """Add the achievers of atoms and negated atoms."""
         table = self.table
@@ -180,63 +175,28 @@ class _Compiler:
         facts = [self.table.positive[bit] for bit in bit_numbers(positive)] + [
             self.table.negative[bit] for bit in bit_numbers(negative)
         ]
-        for form, relation in conditions:
-            halves = (
-                [(form, False), (_negated(form), False)]
-                if relation == "="
-                else [(form, relation == ">")]
-            )
-            for half in halves:
-                number = self._numeric(half, 0)
-                if number is None:
-                    return None
-                if number >= 0:
-                    facts.append(number)
+        for half in halves(conditions):
+            number = self._numeric(half, 0)
+            if number is None:
+                return None
+            if number >= 0:
+                facts.append(number)
         return list(dict.fromkeys(facts))
 
     def _numeric(self, fact: NumericFact, depth: int) -> int | None:
         """The number of a fact; -1 if it always holds or is assumed to, None if it never holds."""
-        form, strict = self._normal(fact)
-        low, high = form_interval(form, self.box)
-        if not self.undefined.intersection(place for place, _ in form[0]) and (
-            low > 0 or (low == 0 and not strict)
-        ):
-            return -1
-        if high < 0 or (high == 0 and strict):
-            return None
-        known = self.table.numeric.get((form, strict))
+        normal = self.forms(fact)
+        if isinstance(normal, bool):
+            return -1 if normal else None
+        known = self.table.numeric.get(normal)
         if known is not None:
             return known
         if depth > MAX_DEPTH or len(self.table.numeric) > MAX_FACTS:
             return -1
         number = self.table.count
         self.depth[number] = depth
-        self.table.numeric[form, strict] = number
+        self.table.numeric[normal] = number
         return number
-
-    def _normal(self, fact: NumericFact) -> NumericFact:
-        """The normal form of a fact, the same for all positive multiples.
-
-        In a task of integers it has coprime integer coefficients, and `>= 1` for `> 0`.
-        """
-        (terms, constant), strict = fact
-        numbers = [Fraction(coefficient) for _, coefficient in terms if coefficient]
-        if not numbers:
-            return ((), constant), strict
-        scale = 1 / abs(numbers[0])
-        if self.is_integral:
-            scale = Fraction(lcm(*(number.denominator for number in numbers)))
-            scale /= gcd(*(int(number * scale) for number in numbers))
-        offset = constant * scale
-        if self.is_integral:
-            offset = Fraction(math.ceil(offset) - 1 if strict else math.floor(offset))
-            strict = False
-        return (
-            tuple(
-                (place, _plain(coefficient * scale)) for place, coefficient in terms if coefficient
-            ),
-            _plain(offset),
-        ), strict
 
     def _raising(self, fact: NumericFact, number: int, is_move: bool = False) -> Iterator[Achiever]:
         """Achievers that raise the form of a numeric fact or of a move.
@@ -248,17 +208,19 @@ class _Compiler:
         """
         form, strict = fact
         depth = self.depth[number] + 1
-        may_be_undefined = bool(self.undefined.intersection(place for place, _ in form[0]))
-        for action in sorted(
-            {action for place, _ in form[0] for action in self.changing.get(place, ())}
-        ):
+        places = {place for place, _ in form[0]}
+        may_be_undefined = self.forms.may_be_undefined(form)
+        for action in sorted({a for place in places for a in self.changing.get(place, ())}):
             if self.table.preconditions[action] is None:
                 continue
             if may_be_undefined:  # the action may define the fluent: a step has no meaning
                 yield Achiever(number, action)
                 continue
-            after, is_set = _after(form, self.task.actions[action])
-            step = _difference(after, form)
+            after = form_after(form, self.task.actions[action])
+            step = difference(after, form)
+            # an assignment: no changed fluent of the form is left
+            changed = places.intersection(place for place, _ in self.task.actions[action].effects)
+            is_set = not changed.intersection(place for place, _ in after[0])
             if not step[0]:
                 if step[1] > 0:
                     yield Achiever(number, action, step=step[1])
@@ -284,7 +246,7 @@ class _Compiler:
                     number,
                     action,
                     extra,
-                    length or (1 if self.is_integral else Fraction(1, 16)),
+                    length or (1 if self.forms.is_integral else Fraction(1, 16)),
                     step,
                 )
 
@@ -296,45 +258,7 @@ class _Compiler:
         levels: list[Rational | None] = [None]
         for halvings in range(LEVELS):
             level = top / 2**halvings
-            level = Fraction(math.ceil(level)) if self.is_integral else level
-            if _plain(level) not in levels:
-                levels.append(_plain(level))
+            level = Fraction(math.ceil(level)) if self.forms.is_integral else level
+            if exact(level) not in levels:
+                levels.append(exact(level))
         return levels
-
-
-def _after(form: Form, action: GroundAction) -> tuple[Form, bool]:
-    """The form with the next values substituted, and whether it contains no changed fluent any
-    more.
-    """
-    next_forms = dict(action.effects)
-    terms: dict[int, Rational] = {}
-    constant = form[1]
-    for place, coefficient in form[0]:
-        inner = next_forms.get(place, (((place, 1),), 0))
-        constant += coefficient * inner[1]
-        for other, weight in inner[0]:
-            terms[other] = terms.get(other, 0) + coefficient * weight
-    kept = tuple(
-        sorted((place, coefficient) for place, coefficient in terms.items() if coefficient)
-    )
-    touched = {place for place, _ in form[0]} & next_forms.keys()
-    return (kept, constant), not touched.intersection(place for place, _ in kept)
-
-
-def _difference(first: Form, second: Form) -> Form:
-    """first - second."""
-    terms = dict(first[0])
-    for place, coefficient in second[0]:
-        terms[place] = terms.get(place, 0) - coefficient
-    return tuple(
-        sorted((place, coefficient) for place, coefficient in terms.items() if coefficient)
-    ), first[1] - second[1]
-
-
-def _negated(form: Form) -> Form:
-    return tuple((place, -coefficient) for place, coefficient in form[0]), -form[1]
-
-
-def _plain(number: Fraction) -> Rational:
-    """An int if the number is an integer."""
-    return number.numerator if number.denominator == 1 else number
