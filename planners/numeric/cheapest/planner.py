@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import Any
 
 from worldplan.milp.errors import ConfigError
@@ -16,7 +15,7 @@ from worldplan.planners.numeric.task.budget import LimitReached, SearchLimits, c
 from worldplan.planners.numeric.task.quality import check_metric
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.planners.numeric.task.task import GroundTask
-from worldplan.world_models.exact.numbers import Rational
+from worldplan.world_models.exact.numbers import Rational, exact
 from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem
 from worldplan.world_models.numeric.execution import plan_cost, run_plan
 
@@ -196,9 +195,7 @@ class _Run:
         if isinstance(added, float):
             return None
         sign = 1 if self.problem.metric is None else self.problem.metric.sign
-        value = sign * (self.start + added)
-        plain = Fraction(value)
-        return plain.numerator if plain.denominator == 1 else plain
+        return exact(sign * (self.start + added))
 
     def _made(self, status: str) -> PlanResult:
         """The result for a status.

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from worldplan.planners.numeric.task.rules import Value, form_value
 from worldplan.planners.numeric.task.task import GroundAction, GroundTask, Node
-from worldplan.world_models.exact.numbers import Rational
+from worldplan.world_models.exact.numbers import Rational, exact
 
 CHECKED_REPETITIONS = 64  # between two looks at the limits
 HUGE_VALUE = 10**18  # one-by-one repetition ends where a value exceeds it
@@ -57,7 +57,7 @@ class Jumps:
         for place, step in steps.items():
             value = values[place]
             if value is not None:
-                values[place] = _plain(value + times * step)
+                values[place] = exact(value + times * step)
         return times, (first[0], tuple(values))
 
     def _one_by_one(self, number: int, most: int, node: Node) -> tuple[int, Node]:
@@ -107,7 +107,3 @@ def _possible_times(action: GroundAction, steps: Steps, node: Node) -> int:
 def _is_huge(node: Node) -> bool:
     """Whether a value is beyond what a repeated step is for."""
     return any(value is not None and not -HUGE_VALUE <= value <= HUGE_VALUE for value in node[1])
-
-
-def _plain(number: Rational) -> Rational:
-    return number.numerator if isinstance(number, Fraction) and number.denominator == 1 else number
