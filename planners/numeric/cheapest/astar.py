@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from worldplan.planners.numeric.cheapest.lower_bounds import LowerBounds
 from worldplan.planners.numeric.cheapest.repetition import Repetition
 from worldplan.planners.numeric.task.budget import SearchLimits
-from worldplan.planners.numeric.task.rules import Form, form_value
+from worldplan.planners.numeric.task.rules import Form, defined_value
 from worldplan.planners.numeric.task.task import GroundTask, Node
 from worldplan.world_models.exact.numbers import Rational
 
@@ -203,9 +203,6 @@ _Entry = tuple[Rational | float, Rational, int, Rational | float, bool, Reached]
 
 def _cost(form: Form, node: Node) -> Rational:
     """The value of a cost in a state where the action is applicable."""
-    terms, constant = form
-    if not terms:
-        return constant
-    values = node[1]
-    point = {place: value for place, _ in terms if (value := values[place]) is not None}
-    return form_value(form, point)
+    value = defined_value(form, node[1])
+    assert value is not None, "a cost reads an undefined fluent"
+    return value

@@ -27,7 +27,7 @@ from worldplan.planners.numeric.task.intervals import (
     form_interval,
     reachable_box,
 )
-from worldplan.planners.numeric.task.rules import Form, Value, form_value, holds
+from worldplan.planners.numeric.task.rules import defined_value, holds
 from worldplan.planners.numeric.task.task import (
     Condition,
     GroundAction,
@@ -104,7 +104,7 @@ class Relaxation:
         gaps: list[Rational | None] = [0 if bits >> bit & 1 else None for bit in self.positive]
         gaps += [None if bits >> bit & 1 else 0 for bit in self.negative]
         for form, strict in self.numeric:
-            value = _value(form, values)
+            value = defined_value(form, values)
             if value is None:
                 gaps.append(None)
             elif holds(value, ">" if strict else ">="):
@@ -112,17 +112,6 @@ class Relaxation:
             else:
                 gaps.append(-value or None)
         return gaps
-
-
-def _value(form: Form, values: tuple[Value, ...]) -> Rational | None:
-    """The value of a form; None if a fluent is undefined."""
-    point: dict[int, Rational] = {}
-    for place, _ in form[0]:
-        value = values[place]
-        if value is None:
-            return None
-        point[place] = value
-    return form_value(form, point)
 
 
 class _Compiler:

@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix
 
 from worldplan.planners.numeric.search.facts import FactTable, fact_table
 from worldplan.planners.numeric.search.goal_point import GoalPoint
-from worldplan.planners.numeric.task.rules import Form, Value, form_value, holds
+from worldplan.planners.numeric.task.rules import Form, Value, defined_value, holds
 from worldplan.planners.numeric.task.task import GroundTask, Node
 from worldplan.world_models.exact.numbers import Rational
 
@@ -313,12 +313,8 @@ class _NumericFacts:
             is_certain = np.abs(level) > ROUNDING * (self._norms * largest + self._offsets)
             for row in np.flatnonzero(~is_certain).tolist():
                 form, strict = self._facts[row]
-                point = {
-                    place: value for place, _ in form[0] if (value := values[place]) is not None
-                }
-                holding[row] = len(point) == len(form[0]) and holds(
-                    form_value(form, point), ">" if strict else ">="
-                )
+                value = defined_value(form, values)
+                holding[row] = value is not None and holds(value, ">" if strict else ">=")
         if None in values:
             undefined = np.array([value is None for value in values])
             holding &= ~((self._weights != 0) @ undefined)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from worldplan.planners.numeric.task.rules import Value, form_value
+from worldplan.planners.numeric.task.rules import Value, defined_value
 from worldplan.planners.numeric.task.task import GroundAction, GroundTask, Node
 from worldplan.world_models.exact.numbers import Rational, exact
 
@@ -97,9 +97,10 @@ def _possible_times(action: GroundAction, steps: Steps, node: Node) -> int:
             continue
         if relation == "=":
             return 1
-        point = {place: value for place, _ in form[0] if (value := node[1][place]) is not None}
+        value = defined_value(form, node[1])
+        assert value is not None, "the action is applicable"
         # the condition holds before application j + 1 if value + j * slope is above zero, or zero
-        reach = Fraction(form_value(form, point)) / -Fraction(slope)
+        reach = Fraction(value) / -Fraction(slope)
         times = min(times, math.ceil(reach) if relation == ">" else math.floor(reach) + 1)
     return times
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from typing import cast
 
 from worldplan.world_models.exact.numbers import Point, Rational, exact
 from worldplan.world_models.numeric.domain import Lifted, Linear, NumericAction
@@ -70,12 +71,21 @@ def _constant_factor(
     return factor, changed
 
 
-def form_value(form: Form, values: Sequence[Rational] | Mapping[int, Rational]) -> Rational:
+def form_value(form: Form, values: Sequence[Rational]) -> Rational:
     """The exact value of a form, as an int if it is an integer."""
     terms, total = form
     for place, coefficient in terms:
         total += coefficient * values[place]
     return total.numerator if isinstance(total, Fraction) and total.denominator == 1 else total
+
+
+def defined_value(form: Form, values: Sequence[Value]) -> Rational | None:
+    """The exact value of a form, as an int if it is an integer; None if a fluent of it is not
+    defined.
+    """
+    if any(values[place] is None for place, _ in form[0]):
+        return None
+    return form_value(form, cast("Sequence[Rational]", values))
 
 
 def holds(value: Rational, relation: str) -> bool:

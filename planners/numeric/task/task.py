@@ -30,7 +30,7 @@ from worldplan.planners.numeric.task.rules import (
     Form,
     NextValueCache,
     Value,
-    form_value,
+    defined_value,
     holds,
     place_form,
 )
@@ -191,8 +191,8 @@ class GroundTask:
         ):
             return False
         for form, relation in self.goal_conditions:
-            point = {place: value for place, _ in form[0] if (value := values[place]) is not None}
-            if len(point) < len(form[0]) or not holds(form_value(form, point), relation):
+            value = defined_value(form, values)
+            if value is None or not holds(value, relation):
                 return False
         return True
 
