@@ -7,16 +7,17 @@ instances of a lifted action share these results. How such conditions and effect
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import cast
 
 from worldplan.world_models.exact.numbers import Point, Rational, exact
-from worldplan.world_models.numeric.domain import Lifted, Linear, NumericAction
+from worldplan.world_models.numeric.domain import Ground, Lifted, Linear, NumericAction, ground
 from worldplan.world_models.numeric.products import DivisionByZero, Product, Term
 
 Value = Rational | None  # None: not defined
 Form = tuple[tuple[tuple[int, Rational], ...], Rational]  # (place, coefficient) terms, constant
+GroundForm = tuple[dict[Ground, Rational], Rational]  # coefficient of each fluent, constant
 
 
 def place_form(
@@ -69,6 +70,35 @@ def _constant_factor(
             raise DivisionByZero("division by zero")
         factor = Fraction(factor) / divisor
     return factor, changed
+
+
+def ground_form(
+    expression: Linear,
+    binding: Ground,
+    values: Mapping[Ground, Rational],
+    moving: Collection[Ground],
+) -> GroundForm:
+    """A lifted expression over the ground fluents that move, with the values of the others as
+    numbers.
+
+    Args:
+        expression: the expression.
+        binding: the objects for its parameters.
+        values: the value of each fluent that does not move.
+        moving: the ground fluents that stay in the form.
+
+    Raises:
+        DivisionByZero: a divisor is 0.
+    """
+    fluents = {lifted: ground(lifted, binding) for lifted in expression.fluents}
+    places = {lifted: place for place, lifted in enumerate(fluents)}
+    names = list(fluents.values())
+    changing = frozenset(place for place, name in enumerate(names) if name in moving)
+    form, constant = place_form(expression, places, [values.get(name) for name in names], changing)
+    terms: dict[Ground, Rational] = {}
+    for place, coefficient in form:
+        terms[names[place]] = terms.get(names[place], 0) + coefficient
+    return terms, constant
 
 
 def form_value(form: Form, values: Sequence[Rational]) -> Rational:

@@ -8,17 +8,15 @@ metric that is maximised have the opposite sign. Without a metric every step cos
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from worldplan.milp.errors import ConfigError
 from worldplan.planners.numeric.task.instances import Instance, changed_fluents
-from worldplan.planners.numeric.task.rules import place_form
-from worldplan.world_models.exact.numbers import Rational
-from worldplan.world_models.numeric.domain import Ground, Linear, NumericProblem, ground
+from worldplan.planners.numeric.task.rules import GroundForm, ground_form
+from worldplan.world_models.exact.numbers import Rational, exact
+from worldplan.world_models.numeric.domain import Ground, NumericProblem
 from worldplan.world_models.numeric.metrics import TOTAL_TIME
 from worldplan.world_models.numeric.products import unplannable
-
-Change = tuple[dict[Ground, Rational], Rational]  # coefficient of each fluent, constant
 
 
 class StepMetric:
@@ -56,7 +54,8 @@ class StepMetric:
                     "can be proven about it: use --planner auto or search, which print its value"
                 )
             self.start, self.per_step = self.sign * metric.value(self.values, 0), 0
-            for fluent, coefficient in self._linear(metric.expression, (), moving)[0].items():
+            terms, _ = ground_form(metric.expression, (), self.values, moving)
+            for fluent, coefficient in terms.items():
                 if fluent in counted:
                     self.per_step += self.sign * coefficient
                 else:
@@ -68,31 +67,18 @@ class StepMetric:
             for fluent in terms
         }
 
-    def changes(self, instance: Instance) -> dict[Ground, Change]:
+    def changes(self, instance: Instance) -> dict[Ground, GroundForm]:
         """The weighted change of each fluent of the metric by an instance."""
-        changes: dict[Ground, Change] = {}
+        changes: dict[Ground, GroundForm] = {}
         for target, number in instance.effects:
             weight = self.weights.get(target, 0)
             if not weight:
                 continue
             after = instance.action.effects[number][1]
-            next_terms, constant = self._linear(after, instance.binding, self.changed)
+            next_terms, constant = ground_form(after, instance.binding, self.values, self.changed)
             terms: dict[Ground, Rational] = {target: -weight}
             for fluent, coefficient in next_terms.items():
                 terms[fluent] = terms.get(fluent, 0) + weight * coefficient
-            kept = {fluent: coefficient for fluent, coefficient in terms.items() if coefficient}
-            changes[target] = kept, weight * constant
+            kept = {fluent: exact(c) for fluent, c in terms.items() if c}
+            changes[target] = kept, exact(weight * constant)
         return changes
-
-    def _linear(self, expression: Linear, binding: Ground, moving: Collection[Ground]) -> Change:
-        """An expression over ground fluents, with those that do not move as numbers."""
-        fluents = {lifted: ground(lifted, binding) for lifted in expression.fluents}
-        places = {lifted: place for place, lifted in enumerate(fluents)}
-        names = list(fluents.values())
-        changing = frozenset(place for place, name in enumerate(names) if name in moving)
-        values = [self.values.get(name) for name in names]
-        form, constant = place_form(expression, places, values, changing)
-        terms: dict[Ground, Rational] = {}
-        for place, coefficient in form:
-            terms[names[place]] = terms.get(names[place], 0) + coefficient
-        return terms, constant

@@ -28,11 +28,12 @@ from worldplan.planners.numeric.task.instances import (
 from worldplan.planners.numeric.task.rules import (
     ActionNumerics,
     Form,
+    GroundForm,
     NextValueCache,
     Value,
     defined_value,
+    ground_form,
     holds,
-    place_form,
 )
 from worldplan.planners.numeric.task.step_costs import StepMetric
 from worldplan.world_models.exact.numbers import Rational
@@ -271,8 +272,8 @@ class GroundTask:
         if self.metric is None:
             return {}
         changes: dict[Ground | None, Form] = {None: ((), self.metric.per_step)}
-        for fluent, (terms, constant) in self.metric.changes(instance).items():
-            changes[fluent] = self._form(Linear(tuple(terms.items()), constant), ())
+        for fluent, change in self.metric.changes(instance).items():
+            changes[fluent] = self._placed(change)
         return changes
 
     def _numbers_of(
@@ -320,17 +321,13 @@ class GroundTask:
 
     def _form(self, expression: Linear, binding: Ground) -> Form:
         """An expression over fluent places, with static fluents added to the constant."""
-        fluents = {lifted: ground(lifted, binding) for lifted in expression.fluents}
-        values = [self.problem.initial.values.get(fluent) for fluent in fluents.values()]
-        changing = [n for n, fluent in enumerate(fluents.values()) if fluent in self.fluents]
-        places = {lifted: number for number, lifted in enumerate(fluents)}
-        terms, constant = place_form(expression, places, values, frozenset(changing))
-        kept = list(fluents.values())
-        merged: dict[int, Rational] = {}
-        for number, coefficient in terms:
-            place = self.fluents[kept[number]]
-            merged[place] = merged.get(place, 0) + coefficient
-        return tuple(sorted(merged.items())), constant
+        values = self.problem.initial.values
+        return self._placed(ground_form(expression, binding, values, self.fluents))
+
+    def _placed(self, form: GroundForm) -> Form:
+        """A form of kept fluents over their places."""
+        terms, constant = form
+        return tuple(sorted((self.fluents[fluent], c) for fluent, c in terms.items())), constant
 
     def _condition(self, comparison: Comparison, binding: Ground) -> Condition:
         return self._form(comparison.expression, binding), comparison.relation
