@@ -136,12 +136,7 @@ class _Run:
         task = GroundTask(self.model, self.problem, self.limits.check, with_costs=True)
         assert task.metric is not None
         self.start = task.metric.start
-        self.detail.update(
-            ground_actions=len(task.actions),
-            atoms=len(task.atoms),
-            fluents=len(task.fluents),
-            grounding_seconds=self.limits.spent(),
-        )
+        self.detail.update(task.sizes, grounding_seconds=self.limits.spent())
         if task.unreachable:
             self.detail["reason"] = task.unreachable
             return "unsolvable"
@@ -186,9 +181,8 @@ class _Run:
         self.limits.check()
         if plan is None:
             return
-        numbers = {action.name: number for number, action in enumerate(task.actions)}
         # an action that this task leaves out changes nothing that counts, and costs nothing less
-        self.search.know([numbers[call] for call in plan if call in numbers])
+        self.search.know(task.numbers(plan))
 
     def _metric(self, added: Rational | float) -> Rational | None:
         """The metric for an added cost; None if it is infinite."""
@@ -208,7 +202,7 @@ class _Run:
             return PlanResult(None, status, "astar", seconds, detail=self.detail)
         plan: tuple[Ground, ...] | None = None
         if search.best is not None:
-            plan = tuple(search.task.actions[number].name for number in search.best)
+            plan = search.task.calls(search.best)
             if search.bound >= search.best_cost:
                 status = "optimal"
             elif status != "optimal":
@@ -249,11 +243,8 @@ class _Run:
             LimitReached: a limit of time or memory.
             UnboundedMetric: it is.
         """
-        calls = [
-            tuple(search.task.actions[number].name for number in numbers)
-            for numbers in (found.prefix, found.cycle)
-        ]
-        state = run_plan(self.model, self.problem, calls[0])[-1]
+        prefix = search.task.calls(found.prefix)
+        state = run_plan(self.model, self.problem, prefix)[-1]
         rest = search_plan(
             self.model,
             replace(self.problem, initial=state, metric=None),
@@ -265,7 +256,7 @@ class _Run:
         elif rest.plan is None:
             raise LimitReached(rest.status)
         else:
-            steps = " ".join(f"({' '.join(call)})" for call in calls[1])
+            steps = " ".join(f"({' '.join(call)})" for call in search.task.calls(found.cycle))
             sense = "minimize" if self.problem.metric is None else self.problem.metric.sense
             raise UnboundedMetric(
                 f"problem '{self.problem.name}': the metric ({sense}) has no best value: {steps} "

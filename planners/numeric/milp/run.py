@@ -134,7 +134,7 @@ class Run:
             numbers = self._solve(variables, steps, invalid, most)
             if numbers is None:
                 return None
-            plan = tuple(variables.task.actions[number].name for number in numbers)
+            plan = variables.task.calls(numbers)
             if is_valid(self.model, self.problem, plan):
                 return plan
             self.horizons[-1]["outcome"] = "plan fails the exact check"

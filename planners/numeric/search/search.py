@@ -114,12 +114,7 @@ def search_plan(
     run = _Run(SearchLimits(time_limit, memory_limit_mb, between), progress)
     try:
         task = GroundTask(model, problem, run.limits.check)
-        run.detail.update(
-            ground_actions=len(task.actions),
-            atoms=len(task.atoms),
-            fluents=len(task.fluents),
-            grounding_seconds=run.limits.spent(),
-        )
+        run.detail.update(task.sizes, grounding_seconds=run.limits.spent())
         if task.unreachable:
             run.detail["reason"] = task.unreachable
             return run.result(None, "unsolvable")
@@ -128,7 +123,7 @@ def search_plan(
         return run.result(None, limit.status)
     if plan is None:
         return run.result(None, "unsolvable")
-    calls = tuple(task.actions[number].name for number in plan)
+    calls = task.calls(plan)
     if not is_valid(model, problem, calls):
         raise AssertionError(
             "search: its plan fails the exact check, a bug of the planner; please report it: "

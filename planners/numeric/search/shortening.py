@@ -55,15 +55,13 @@ def shortened(
         task = GroundTask(model, problem, limits.check)
     except LimitReached:
         return plan
-    numbers = {action.name: number for number, action in enumerate(task.actions)}
-    # an action that was left out of the task changes nothing that matters
-    kept = [numbers[step] for step in plan if step in numbers]
+    kept = task.numbers(plan)  # an action that was left out changes nothing that matters
     node: Node | None = task.initial
     for number in kept:
         node = task.apply(number, node) if node is not None else None
     if node is None or not task.is_goal(node):
         return plan
-    shorter = tuple(task.actions[number].name for number in shorten(task, kept, limits))
+    shorter = task.calls(shorten(task, kept, limits))
     if len(shorter) < len(plan) and is_valid(model, problem, shorter):
         return shorter
     return plan

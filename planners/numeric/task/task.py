@@ -159,20 +159,9 @@ class GroundTask:
                 continue
             possible, read, cache, targets = self._numbers_of(instance, caches)
             if possible:
-                entries.append(
-                    (
-                        compiled.positive,
-                        (
-                            compiled.negative,
-                            ~compiled.deletes,
-                            compiled.adds,
-                            read,
-                            cache,
-                            targets,
-                            len(self.actions),
-                        ),
-                    )
-                )
+                masks = compiled.negative, ~compiled.deletes, compiled.adds
+                entry = (*masks, read, cache, targets, len(self.actions))
+                entries.append((compiled.positive, entry))
                 self.actions.append(compiled)
                 self.changes.append(changes)
         self._entries = [entry for _, entry in entries]
@@ -205,6 +194,21 @@ class GroundTask:
             for _, (terms, constant) in action.effects:
                 numbers += [constant, *(coefficient for _, coefficient in terms)]
         return all(number is not None and Fraction(number).denominator == 1 for number in numbers)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Numbers of ground actions, atoms and fluents, for the detail of a result."""
+        counted = {"ground_actions": self.actions, "atoms": self.atoms, "fluents": self.fluents}
+        return {name: len(items) for name, items in counted.items()}
+
+    def calls(self, numbers: Iterable[int]) -> tuple[Ground, ...]:
+        """The ground actions with these numbers."""
+        return tuple(self.actions[number].name for number in numbers)
+
+    def numbers(self, plan: Iterable[Ground]) -> list[int]:
+        """The numbers of a plan's actions, without those that are left out of the task."""
+        numbers = {action.name: number for number, action in enumerate(self.actions)}
+        return [numbers[call] for call in plan if call in numbers]
 
     def successors(self, node: Node) -> list[tuple[int, Node]]:
         """(number of the action, successor state) of every applicable action."""
@@ -309,12 +313,8 @@ class GroundTask:
         possible = bool(changing) or caches[key][()] is not None
         if not changing and not kept:
             cache = None
-        return (
-            possible,
-            _reader([self.fluents[instance.fluents[place]] for place in changing]),
-            cache,
-            targets,
-        )
+        read_key = _reader([self.fluents[instance.fluents[place]] for place in changing])
+        return possible, read_key, cache, targets
 
     def _mask(self, atoms: Iterable[Ground]) -> int:
         return sum(1 << self.atoms[atom] for atom in set(atoms) if atom in self.atoms)
