@@ -13,10 +13,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 
+from worldplan.planners.numeric.task.symmetry import (
+    facts_by_object,
+    facts_in,
+    fixed_objects,
+    without,
+)
 from worldplan.planners.numeric.task.task import GroundTask, Node
-from worldplan.world_models.numeric.domain import Ground, NumericProblem, Vocabulary
-
-SELF = "\0"  # the place of the object itself in its facts; no object has this name
+from worldplan.world_models.numeric.domain import Vocabulary
 
 Key = Callable[[Node], Hashable]
 
@@ -61,13 +65,9 @@ class _Row:
     @classmethod
     def of(cls, task: GroundTask, name: str) -> _Row:
         """The row of an object."""
-        bits = {_without(atom, name): bit for atom, bit in task.atoms.items() if name in atom[1:]}
-        places = {_without(f, name): place for f, place in task.fluents.items() if name in f[1:]}
+        bits = {without(atom, name): bit for atom, bit in task.atoms.items() if name in atom[1:]}
+        places = {without(f, name): place for f, place in task.fluents.items() if name in f[1:]}
         return cls([bits[fact] for fact in sorted(bits)], [places[fact] for fact in sorted(places)])
-
-    def facts(self) -> tuple[int, int]:
-        """How many atoms and fluents the row has."""
-        return len(self.bits), len(self.places)
 
     def read(self, node: Node) -> tuple[Hashable, ...]:
         """The values of the row, which can be sorted."""
@@ -76,50 +76,25 @@ class _Row:
         return (*(truth >> bit & 1 for bit in self.bits), *numbers)
 
 
-def _without(fact: Ground, name: str) -> Ground:
-    return tuple(SELF if part == name else part for part in fact)
-
-
 def _groups(task: GroundTask, vocabulary: Vocabulary) -> list[list[str]]:
-    """Sets of at least two interchangeable objects, of which no kept fact names two."""
+    """Sets of at least two interchangeable objects, of which no kept fact names two.
+
+    No fact that no action changes names two of them either: `SELF` would then stand for one of them
+    only, and their facts would differ.
+    """
     problem = task.problem
-    fixed = set(vocabulary.constants) | _named(problem)
-    facts = _unchanging(task)
-    kept = [*task.atoms, *task.fluents]
-    together = {name for fact in kept if len(names := set(fact[1:]) - fixed) > 1 for name in names}
+    fixed = fixed_objects(vocabulary, problem)
+    kept = [*((atom, None) for atom in task.atoms), *((fluent, 0) for fluent in task.fluents)]
+    unchanging = facts_by_object(
+        (fact, value)
+        for fact, value in facts_in(problem.initial)
+        if fact not in (task.atoms if value is None else task.fluents)
+    )
+    own = facts_by_object(kept)
+    names_of = (set(fact[1:]) - fixed for fact, _ in kept)
+    together = {name for names in names_of if len(names) > 1 for name in names}
     by_facts: dict[Hashable, list[str]] = defaultdict(list)
     for name, kind in problem.objects.items():
         if name not in fixed and name not in together:
-            own = frozenset(_without(f, name) for f in kept if name in f[1:])
-            by_facts[kind, facts[name], own].append(name)
+            by_facts[kind, unchanging[name], own[name]].append(name)
     return [group for group in by_facts.values() if len(group) > 1]
-
-
-def _named(problem: NumericProblem) -> set[str]:
-    """The objects of the goal and of the metric."""
-    goal = problem.goal
-    facts = [*goal.positive, *goal.negative]
-    facts += [
-        tuple(map(str, fluent))
-        for comparison in goal.comparisons
-        for fluent in comparison.expression.fluents
-    ]
-    if problem.metric is not None:
-        facts += [tuple(map(str, fluent)) for fluent in problem.metric.expression.fluents]
-    return {name for fact in facts for name in fact[1:]}
-
-
-def _unchanging(task: GroundTask) -> dict[str, frozenset[Hashable]]:
-    """For each object, the facts that name it and that no action changes, without its name.
-
-    A fact that names the same object twice has `SELF` twice. No fact of an object names another
-    object of its set: `SELF` would then stand for one of them only, and their facts would differ.
-    """
-    initial = task.problem.initial
-    facts: dict[str, set[Hashable]] = defaultdict(set)
-    known = [*((atom, True) for atom in initial.atoms), *initial.values.items()]
-    for fact, value in known:
-        if fact not in task.atoms and fact not in task.fluents:
-            for name in set(fact[1:]):
-                facts[name].add((_without(fact, name), value))
-    return defaultdict(frozenset, {name: frozenset(found) for name, found in facts.items()})

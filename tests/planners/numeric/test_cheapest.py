@@ -14,6 +14,7 @@ from worldplan.planners.numeric.cheapest.planner import UnboundedMetric, astar_p
 from worldplan.planners.numeric.cheapest.symmetry import symmetry_key
 from worldplan.planners.numeric.planning import solve
 from worldplan.planners.numeric.task.result import PlanResult
+from worldplan.planners.numeric.task.symmetry import with_representatives
 from worldplan.planners.numeric.task.task import GroundTask
 from worldplan.world_models.numeric.domain import (
     Comparison,
@@ -234,6 +235,7 @@ def test_a_metric_must_have_a_value_and_a_declared_function() -> None:
         solve(model, unknown)
 
 
+X = ("x", "object")
 ROOMS = Vocabulary(
     "rooms",
     {},
@@ -278,6 +280,52 @@ def test_symmetric_states_share_a_key_and_others_do_not() -> None:
         problem, goal=Goal(comparisons=(Comparison(Linear(((("dust", "r1"), -1),)), "="),))
     )
     assert symmetry_key(GroundTask(model, named, with_costs=True), model.vocabulary)[1] == 2
+
+
+@pytest.mark.parametrize(("red", "blue"), [("a", "b"), ("red", "blue")])
+def test_objects_named_like_predicates_are_not_taken_for_each_other(red: str, blue: str) -> None:
+    """Only the red one is of use, and it is the dearer one to clean; to hurry is short and dear."""
+    words = Vocabulary(
+        "two",
+        {},
+        {},
+        {"red": ("object",), "blue": ("object",), "clean": ("object",), "done": ()},
+        {"spent": ()},
+        {"wipe": (X,), "rub": (X,), "finish": (X,), "hurry": ()},
+    )
+
+    def action(name: str, spent: int, **parts: frozenset[tuple[str | int, ...]]) -> NumericAction:
+        return NumericAction(name, words.actions[name], effects=(grows("spent", spent),), **parts)
+
+    clean, done = frozenset({("clean", 0)}), frozenset({("done",)})
+    actions = [
+        action("wipe", 2, positive=frozenset({("red", 0)}), adds=clean),
+        action("rub", 1, positive=frozenset({("blue", 0)}), adds=clean),
+        action("finish", 0, positive=clean | {("red", 0)}, adds=done),
+        action("hurry", 100, adds=done),
+    ]
+    initial = State(frozenset({("red", red), ("blue", blue)}), {SPENT: 0})
+    metric = Metric("minimize", linear(spent=1))
+    problem = NumericProblem(
+        "two", dict.fromkeys((blue, red), "object"), initial, Goal(done), metric
+    )
+    model = NumericModel(words, {action.name: action for action in actions})
+    result = astar_plan(model, problem)
+    assert (result.status, result.cost, result.bound) == ("optimal", 2, 2)
+
+
+def test_a_fluent_with_the_name_of_a_predicate_is_another_fact() -> None:
+    """One object has the atom, the other the fluent with value 1."""
+    model, problem = rooms(2)
+    words = replace(
+        model.vocabulary,
+        predicates={**model.vocabulary.predicates, "big": ("object",)},
+        functions={**model.vocabulary.functions, "big": ("object",)},
+    )
+    initial = State(frozenset({("big", "r0")}), {**problem.initial.values, ("big", "r1"): 1})
+    task = GroundTask(replace(model, vocabulary=words), replace(problem, initial=initial))
+    assert symmetry_key(task, words)[1] == 0
+    assert with_representatives(words, task.problem, 1) is task.problem
 
 
 def test_symmetry_saves_states_and_keeps_the_cost() -> None:
