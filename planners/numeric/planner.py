@@ -163,8 +163,7 @@ class NumericPlanner(Planner):
         )
         for step, state in enumerate(states):
             rest = None if result.plan is None else result.plan[step:]
-            part = replace(result, plan=rest)
-            self._known[_key(problem, state)] = replace(part, cost=None, bound=None)
+            self._known[_key(problem, state)] = replace(result, plan=rest, cost=None, bound=None)
 
     def _without_plan(
         self, observation: Any, problem: NumericProblem, result: PlanResult, started: float

@@ -132,19 +132,12 @@ class _Best:
         if self.plan is not None:
             bound = min(bound, self.cost - self.left_out)
             status = "optimal" if bound >= self.cost else "satisficing"
-        detail = {
-            "proven_horizon": run.proven,
-            "horizons": run.horizons,
-            "solver": run.solver.name,
-        }
-        if reason and status != "optimal":
-            detail["reason"] = reason
         return PlanResult(
             self.plan,
             status,
             "milp",
             run.limits.spent(),
-            detail=detail,
+            detail=run.detail("" if status == "optimal" else reason),
             cost=None if self.plan is None else self._plain(self.cost),
             bound=self._plain(bound),
         )

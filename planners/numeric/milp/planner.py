@@ -91,7 +91,4 @@ def milp_plan(
                 else f"a limit was reached; no plan has {run.proven} actions or fewer"
             ),
         )
-    detail = {"proven_horizon": run.proven, "horizons": run.horizons, "solver": run.solver.name} | (
-        {"reason": reason} if reason else {}
-    )
-    return PlanResult(plan, status, "milp", run.limits.spent(), detail=detail)
+    return PlanResult(plan, status, "milp", run.limits.spent(), detail=run.detail(reason))

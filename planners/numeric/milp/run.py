@@ -63,6 +63,19 @@ class Run:
         self.proven = -1
         self.horizons: list[dict[str, Any]] = []
 
+    def detail(self, reason: str = "") -> dict[str, Any]:
+        """The entries of `PlanResult.detail`.
+
+        Args:
+            reason: why there is no plan or no proof; "" for none.
+        """
+        detail = {
+            "proven_horizon": self.proven,
+            "horizons": self.horizons,
+            "solver": self.solver.name,
+        }
+        return detail | ({"reason": reason} if reason else {})
+
     def shortest(self, max_horizon: int) -> tuple[Ground, ...]:
         """A valid plan with the fewest actions.
 
