@@ -248,7 +248,7 @@ class _Run:
         rest = search_plan(
             self.model,
             replace(self.problem, initial=state, metric=None),
-            time_limit=max(0.0, self.time_limit - self.limits.spent()),
+            time_limit=self.limits.left(),
             memory_limit_mb=int(self.limits.memory_mb),
         )
         if rest.status == "unsolvable":

@@ -68,13 +68,8 @@ def milp_plan(
             "and at least 0 steps"
         )
     check_metric(problem)
-    run = Run(
-        model,
-        problem,
-        SearchLimits(time_limit, memory_limit_mb),
-        solver or SolverSettings(),
-        time_limit,
-    )
+    limits = SearchLimits(time_limit, memory_limit_mb)
+    run = Run(model, problem, limits, solver or SolverSettings())
     plan, status, reason = None, "optimal", ""
     if problem.metric is not None:
         return best_plan(run, max_horizon)

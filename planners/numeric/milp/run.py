@@ -47,7 +47,6 @@ class Run:
         problem: the problem.
         limits: limits of time and memory.
         solver: the solver with its settings.
-        time_limit: seconds in all.
     """
 
     def __init__(
@@ -56,10 +55,9 @@ class Run:
         problem: NumericProblem,
         limits: SearchLimits,
         solver: SolverSettings,
-        time_limit: float,
     ) -> None:
         self.model, self.problem = model, problem
-        self.limits, self.solver, self.time_limit = limits, solver, time_limit
+        self.limits, self.solver = limits, solver
         self.proven = -1
         self.horizons: list[dict[str, Any]] = []
 
@@ -180,9 +178,7 @@ class Run:
         # issues 3090 and 3296), and this verdict must be right
         session = open_session(
             formulation.program,
-            replace(
-                self.solver, time_limit=max(1e-3, self.time_limit - self.limits.spent()), quick=True
-            ),
+            replace(self.solver, time_limit=max(1e-3, self.limits.left()), quick=True),
         )
         self._check_sizes(session.matrices.value, len(steps))
         entry = {

@@ -75,6 +75,10 @@ class SearchLimits:
         """Seconds since the creation, without pauses."""
         return time.perf_counter() - self.created - self._paused[0]
 
+    def left(self) -> float:
+        """Seconds until the time limit, at least 0."""
+        return max(0.0, self._deadline - time.perf_counter())
+
     def part(self, seconds: float) -> SearchLimits:
         """The same limits, but at most `seconds` from now."""
         part = SearchLimits(seconds, self.memory_mb, self._between)
