@@ -18,21 +18,18 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from worldplan.milp.errors import ConfigError, MissingExtra, SolverFailed
 from worldplan.planners.numeric.engines.files import names_of, write_files
+from worldplan.planners.numeric.engines.verdicts import FileVerdicts
 from worldplan.planners.numeric.task.grounding import check_problem
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.numeric.domain import Ground, NumericModel, NumericProblem
 from worldplan.world_models.numeric.plan_errors import plan_fault
-from worldplan.world_models.pddl.plans import (
-    Validation,
-    read_plan,
-    validate_with_unified_planning,
-)
+from worldplan.world_models.pddl.plans import read_plan
 from worldplan.world_models.pddl.writing import FACET_BUDGET
 
 # in order of strength; the weaker ones solve some problems that the first calls unsolvable
@@ -124,24 +121,11 @@ def solve_files(
         ConfigError: a limit is not positive.
         SolverFailed: ENHSP failed in every configuration.
     """
-
-    verdicts: dict[tuple[Ground, ...], Validation] = {}
-
-    def fault(plan: tuple[Ground, ...]) -> str:
-        verdict = verdicts[plan] = validate_with_unified_planning(domain, problem, plan)
-        return "" if verdict.valid else verdict.reason or "not valid"
-
-    if not fault(()):
-        status = "satisficing" if verdicts[()].sense else "optimal"
-        result = PlanResult((), status, "enhsp", 0.0)
-    else:
-        result = _Search(
-            Path(domain).resolve(), Path(problem).resolve(), fault, time_limit, memory_limit_mb
-        ).result({})
-    if result.plan is None or not (verdict := verdicts[result.plan]).sense:
-        return result
-    detail = {**result.detail, "sense": verdict.sense}
-    return replace(result, cost=verdict.cost, detail=detail)
+    verdicts = FileVerdicts(domain, problem)
+    if (done := verdicts.without_actions("enhsp")) is not None:
+        return done
+    files = Path(domain).resolve(), Path(problem).resolve()
+    return verdicts.valued(_Search(*files, verdicts.fault, time_limit, memory_limit_mb).result({}))
 
 
 @dataclass(frozen=True)

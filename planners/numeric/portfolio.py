@@ -25,6 +25,7 @@ from worldplan.planners.numeric.engines.catalogue import (
 from worldplan.planners.numeric.engines.files import names_of, write_files
 from worldplan.planners.numeric.engines.run import EngineRun, Fault
 from worldplan.planners.numeric.engines.turns import Overtaken, Turns
+from worldplan.planners.numeric.engines.verdicts import FileVerdicts
 from worldplan.planners.numeric.search.search import search_plan
 from worldplan.planners.numeric.search.shortening import shortened
 from worldplan.planners.numeric.task.budget import SearchLimits
@@ -32,7 +33,6 @@ from worldplan.planners.numeric.task.grounding import check_problem
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
 from worldplan.world_models.numeric.plan_errors import plan_fault
-from worldplan.world_models.pddl.plans import validate_with_unified_planning
 
 SHORTENING_SECONDS = 5.0  # at most, for a plan of an engine, within the time limit
 
@@ -166,6 +166,10 @@ def engines_files(
         time_limit: seconds in all.
         memory_limit_mb: memory of each engine.
 
+    Returns:
+        Status "satisficing" with the plan of an engine. If the problem file has a metric, `cost` is
+        its exact value, and nothing is proven about it.
+
     Raises:
         DatasetError: a file is missing or malformed.
         ConfigError: there is no such engine, or no engine is installed.
@@ -181,18 +185,17 @@ def engines_files(
         )
     texts = {DOMAIN: read_user_text(domain), PROBLEM: read_user_text(problem)}
 
-    def fault(plan: tuple[tuple[str, ...], ...]) -> str | None:
-        verdict = validate_with_unified_planning(domain, problem, plan)
-        return None if verdict.valid else verdict.reason or "not valid"
-
-    if fault(()) is None:
-        return PlanResult((), "optimal", chosen[0].label, 0.0)
+    verdicts = FileVerdicts(domain, problem)
+    if (done := verdicts.without_actions(chosen[0].label)) is not None:
+        return done
 
     def write(folder: Path) -> None:
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
 
-    return _by_engines(chosen, lambda _: write, fault, at_once, time_limit, memory_limit_mb)
+    return verdicts.valued(
+        _by_engines(chosen, lambda _: write, verdicts.fault, at_once, time_limit, memory_limit_mb)
+    )
 
 
 Writer = Callable[[Engine], Callable[[Path], None]]  # writes an engine's files into a folder

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,7 +22,7 @@ from tests.planners.numeric.engines.fake_engines import engine
 from worldplan.milp.errors import ConfigError, MissingExtra
 from worldplan.planners.numeric import portfolio
 from worldplan.planners.numeric.engines.catalogue import ENGINES, Engine, engine_of
-from worldplan.planners.numeric.portfolio import engines_plan, portfolio_plan
+from worldplan.planners.numeric.portfolio import engines_files, engines_plan, portfolio_plan
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.numeric.domain import (
     Comparison,
@@ -198,6 +199,33 @@ def test_a_long_plan_of_an_engine_is_shortened(
     result = portfolio_plan(model, PROBLEM, engines=names, time_limit=30)
     assert result.plan == PLAN and is_valid(model, PROBLEM, PLAN)
     assert result.detail["found_length"] == 13
+
+
+LAMPS = """(define (domain lamps) (:predicates (on ?x) (broken ?x)) (:functions (work))
+(:action up :parameters (?x) :precondition (not (on ?x))
+ :effect (and (when (not (broken ?x)) (on ?x)) (increase (work) 3))))
+"""
+TWO = """(define (problem p) (:domain lamps) (:objects a b) (:init (= (work) 1))
+(:goal GOAL) (:metric maximize (work)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("goal", "plan", "cost"),
+    [("(and (on a) (on b))", "(up a)\n(up b)\n", 7), ("(not (on a))", "", 1)],
+)
+def test_the_metric_of_files_is_valued_and_not_called_proven(
+    known: Callable[..., list[str]], tmp_path: Path, goal: str, plan: str, cost: int
+) -> None:
+    pytest.importorskip("unified_planning")
+    (tmp_path / "d.pddl").write_text(LAMPS)
+    (tmp_path / "p.pddl").write_text(TWO.replace("GOAL", goal))
+    script = [sys.executable, "-c", f"open('plan.txt', 'w').write({plan!r})"]
+    names = known(Engine("lamps", (), lambda *_: iter([script])))
+    result = engines_files(tmp_path / "d.pddl", tmp_path / "p.pddl", engines=names, time_limit=20)
+    assert result.plan is not None and len(result.plan) == len(plan.splitlines())
+    assert (result.status, result.cost, result.bound) == ("satisficing", cost, None)
+    assert result.detail["sense"] == "maximize"
 
 
 def test_what_is_not_installed_or_known() -> None:
