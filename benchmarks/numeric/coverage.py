@@ -56,7 +56,9 @@ def solve_one(domain: Path, problem: Path, planner: str, limit: float, memory_mb
                 raise
             engines = None if planner == "auto" else [planner]
             result = engines_files(domain, problem, engines=engines, **limits)
-        reasons = [str(entry["reason"]) for entry in result.detail["tried"] if entry.get("reason")]
+        reasons = [
+            str(entry["reason"]) for entry in result.detail.get("tried", ()) if entry.get("reason")
+        ]
         out = {
             "status": result.status,
             "length": None if result.plan is None else len(result.plan),
