@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from worldplan.milp.errors import ConfigError, MissingExtra, SolverFailed
-from worldplan.planners.numeric.engines.files import names_of, write_files
+from worldplan.planners.numeric.engines.files import names_of, uses_regions, write_files
 from worldplan.planners.numeric.engines.verdicts import FileVerdicts
 from worldplan.planners.numeric.task.grounding import check_problem
 from worldplan.planners.numeric.task.result import PlanResult
@@ -81,9 +81,7 @@ def enhsp_plan(
         narrowed = write_files(model, problem, *files, facet_budget=facet_budget)
         # with many comparisons (learned regions) ENHSP's default grounding takes minutes, its naive
         # grounding seconds
-        grounding = (
-            ("-gro", "naive") if any(action.regions for action in model.actions.values()) else ()
-        )
+        grounding = ("-gro", "naive") if uses_regions(model) else ()
         search = _Search(
             *files,
             lambda plan: plan_fault(model, problem, plan) or "",

@@ -17,24 +17,23 @@ from worldplan.milp.errors import ConfigError
 from worldplan.milp.user_files import read_user_text
 from worldplan.planners.numeric.engines.catalogue import (
     DOMAIN,
+    ENGINES,
     PROBLEM,
     Engine,
     engine_of,
     installed_engines,
 )
-from worldplan.planners.numeric.engines.files import names_of, write_files
+from worldplan.planners.numeric.engines.files import names_of, uses_regions, write_files
 from worldplan.planners.numeric.engines.run import EngineRun, Fault
 from worldplan.planners.numeric.engines.turns import Overtaken, Turns
 from worldplan.planners.numeric.engines.verdicts import FileVerdicts
-from worldplan.planners.numeric.search.search import search_plan
+from worldplan.planners.numeric.search.search import SHORTENING_SECONDS, search_plan
 from worldplan.planners.numeric.search.shortening import shortened
-from worldplan.planners.numeric.task.budget import SearchLimits
+from worldplan.planners.numeric.task.budget import SearchLimits, check_effort, check_limits
 from worldplan.planners.numeric.task.grounding import check_problem
 from worldplan.planners.numeric.task.result import PlanResult
 from worldplan.world_models.numeric.domain import NumericModel, NumericProblem
 from worldplan.world_models.numeric.plan_errors import plan_fault
-
-SHORTENING_SECONDS = 5.0  # at most, for a plan of an engine, within the time limit
 
 
 def portfolio_plan(
@@ -66,6 +65,7 @@ def portfolio_plan(
         DatasetError: the problem does not fit the model.
     """
     checks.whole_number(at_once, "at_once", least=1)
+    check_limits(model, problem, time_limit, memory_limit_mb)
     started = time.perf_counter()
     check_problem(model, problem)
     with _runs(
@@ -73,7 +73,7 @@ def portfolio_plan(
         _writer(model, problem),
         lambda plan: plan_fault(model, problem, plan),
         memory_limit_mb,
-        has_regions=any(action.regions for action in model.actions.values()),
+        has_regions=uses_regions(model),
     ) as (runs, missing):
         turns = Turns(runs, at_once, time_limit, with_caller=True)
         own: PlanResult | None = None
@@ -124,15 +124,14 @@ def engines_plan(
         memory_limit_mb: memory of each engine.
 
     Raises:
-        ConfigError: there is no such engine.
+        ConfigError: there is no such engine, or none is named.
         MissingExtra: an engine is not installed.
         DatasetError: the problem does not fit the model.
     """
     checks.whole_number(at_once, "at_once", least=1)
+    check_limits(model, problem, time_limit, memory_limit_mb)
     check_problem(model, problem)
-    chosen = [engine_of(name) for name in engines]
-    for engine in chosen:
-        engine.require()
+    chosen = _required(engines)
     if problem.goal.holds(problem.initial):
         return PlanResult((), "optimal", chosen[0].label, 0.0)
     return _by_engines(
@@ -142,7 +141,7 @@ def engines_plan(
         at_once,
         time_limit,
         memory_limit_mb,
-        has_regions=any(action.regions for action in model.actions.values()),
+        has_regions=uses_regions(model),
     )
 
 
@@ -172,17 +171,12 @@ def engines_files(
 
     Raises:
         DatasetError: a file is missing or malformed.
-        ConfigError: there is no such engine, or no engine is installed.
+        ConfigError: there is no such engine, none is named, or no engine is installed.
         MissingExtra: an engine that is named is not installed.
     """
     checks.whole_number(at_once, "at_once", least=1)
-    chosen = [engine_of(name) for name in engines] if engines is not None else installed_engines()
-    for engine in chosen:
-        engine.require()
-    if not chosen:
-        raise ConfigError(
-            "no engine is installed that could take this domain: pip install 'worldplan[engines]'"
-        )
+    check_effort(time_limit, memory_limit_mb)
+    chosen = _required(engines)
     texts = {DOMAIN: read_user_text(domain), PROBLEM: read_user_text(problem)}
 
     verdicts = FileVerdicts(domain, problem)
@@ -237,6 +231,25 @@ def _chosen(names: Sequence[str] | None) -> list[Engine]:
         ConfigError: there is no such engine.
     """
     return installed_engines() if names is None else [engine_of(name) for name in names]
+
+
+def _required(names: Sequence[str] | None) -> list[Engine]:
+    """The engines with these names, at least one; all installed ones for None.
+
+    Raises:
+        ConfigError: there is no such engine, none is named, or no engine is installed.
+        MissingExtra: one that is named is not installed.
+    """
+    chosen = _chosen(names)
+    for engine in chosen:
+        engine.require()
+    if not chosen and names is None:
+        raise ConfigError(
+            "no engine is installed that could take this domain: pip install 'worldplan[engines]'"
+        )
+    if not chosen:
+        raise ConfigError(f"engines is empty: name at least one of {', '.join(ENGINES)}")
+    return chosen
 
 
 def _writer(model: NumericModel, problem: NumericProblem) -> Writer:

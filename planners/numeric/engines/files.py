@@ -40,6 +40,11 @@ def write_files(
     return tuple(sorted(narrowed))
 
 
+def uses_regions(model: NumericModel) -> bool:
+    """Whether an action has a learned region, which is many comparisons in the files."""
+    return any(action.regions for action in model.actions.values())
+
+
 def names_of(model: NumericModel, problem: NumericProblem) -> set[str]:
     """Every name that the files contain."""
     vocabulary = model.vocabulary

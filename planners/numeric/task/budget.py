@@ -26,6 +26,15 @@ def check_limits(
     """
     checks.of_type(model, "model", NumericModel)
     checks.of_type(problem, "problem", NumericProblem)
+    check_effort(time_limit, memory_limit_mb)
+
+
+def check_effort(time_limit: float, memory_limit_mb: int) -> None:
+    """Check the limits alone.
+
+    Raises:
+        ConfigError: a limit of another type, a negative time, or no memory.
+    """
     checks.number(time_limit, "time_limit", least=0, infinite=True)
     checks.whole_number(memory_limit_mb, "memory_limit_mb", least=1)
 

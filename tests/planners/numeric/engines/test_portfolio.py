@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,27 @@ def test_what_is_not_installed_or_known() -> None:
         engine_of("up:")
     with pytest.raises(ConfigError, match="at_once"):
         portfolio_plan(MODEL, PROBLEM, at_once=0)
+    with pytest.raises(ConfigError, match="engines is empty: name at least one of .*lpg"):
+        engines_plan(MODEL, PROBLEM, engines=[])
+
+
+@pytest.mark.parametrize("plan", [portfolio_plan, partial(engines_plan, engines=["tamer"])])
+def test_wrong_arguments_are_named_by_planners_that_are_called_directly(
+    plan: Callable[..., PlanResult],
+) -> None:
+    with pytest.raises(ConfigError, match="time_limit"):
+        plan(MODEL, PROBLEM, time_limit=-1)
+    with pytest.raises(ConfigError, match="memory_limit_mb"):
+        plan(MODEL, PROBLEM, memory_limit_mb=0)
+    with pytest.raises(ConfigError, match="model"):
+        plan(PROBLEM, PROBLEM)
+
+
+def test_wrong_limits_of_files_are_named() -> None:
+    with pytest.raises(ConfigError, match="time_limit"):
+        engines_files("d.pddl", "p.pddl", time_limit=-1)
+    with pytest.raises(ConfigError, match="memory_limit_mb"):
+        engines_files("d.pddl", "p.pddl", memory_limit_mb=0)
 
 
 def test_a_missing_engine_is_named_and_the_rest_goes_on(
