@@ -79,15 +79,12 @@ def enhsp_plan(
     with tempfile.TemporaryDirectory(prefix="enhsp-") as folder:
         files = Path(folder) / "domain.pddl", Path(folder) / "problem.pddl"
         narrowed = write_files(model, problem, *files, facet_budget=facet_budget)
-        # with many comparisons (learned regions) ENHSP's default grounding takes minutes, its naive
-        # grounding seconds
-        grounding = ("-gro", "naive") if uses_regions(model) else ()
         search = _Search(
             *files,
             lambda plan: plan_fault(model, problem, plan) or "",
             time_limit,
             memory_limit_mb,
-            grounding,
+            uses_regions(model),
         )
         return search.result({"narrowed": narrowed} if narrowed else {})
 
@@ -158,7 +155,7 @@ class _Search:
         fault: maps a plan to what is wrong with it; "" if nothing.
         time_limit: seconds for all runs.
         memory_limit_mb: heap of the Java machine.
-        grounding: options of ENHSP that choose its grounding.
+        has_regions: whether the domain has learned regions.
         runs: the runs so far.
     """
 
@@ -167,7 +164,7 @@ class _Search:
     fault: Callable[[tuple[Ground, ...]], str]
     time_limit: float
     memory_limit_mb: int
-    grounding: tuple[str, ...] = ()
+    has_regions: bool = False
     runs: list[_Run] = field(default_factory=list)
 
     def result(self, detail: dict[str, object]) -> PlanResult:
@@ -247,24 +244,9 @@ class _Search:
         start = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="enhsp-") as folder:
             plan_file = Path(folder) / "plan"
-            command = [
-                java[0],
-                f"-Xmx{self.memory_limit_mb}m",
-                "-XX:+ExitOnOutOfMemoryError",
-                *java[1:],
-            ]
-            command += [
-                "-o",
-                str(self.domain),
-                "-f",
-                str(self.problem),
-                "-sp",
-                str(plan_file),
-                "-npm",
-                *self.grounding,
-                *options,
-            ]
-            output = _output(command, folder, seconds)
+            files = str(self.domain), str(self.problem), str(plan_file)
+            command = enhsp_command(java, *files, self.memory_limit_mb, self.has_regions)
+            output = _output([*command, *options], folder, seconds)
             plan = read_plan(plan_file) if output is not None and plan_file.exists() else None
         elapsed = time.perf_counter() - start
         if output is None:
@@ -299,6 +281,28 @@ def _output(command: list[str], folder: str, seconds: float) -> str | None:
             return None
         finally:
             process.kill()
+
+
+def enhsp_command(
+    java: list[str], domain: str, problem: str, plan: str, memory_mb: int, has_regions: bool
+) -> list[str]:
+    """The command that runs ENHSP, without the options of a configuration.
+
+    Args:
+        java: as by `java_command`; it may have further options of the Java machine.
+        domain: domain file.
+        problem: problem file.
+        plan: plan file, which is written.
+        memory_mb: heap of the Java machine.
+        has_regions: whether the domain has learned regions.
+    """
+    machine, *jar = java
+    limits = [f"-Xmx{memory_mb}m", "-XX:+ExitOnOutOfMemoryError"]
+    # with many comparisons (learned regions) ENHSP's default grounding takes minutes, its naive
+    # grounding seconds
+    grounding = ["-gro", "naive"] if has_regions else []
+    files = ["-o", domain, "-f", problem, "-sp", plan, "-npm"]
+    return [machine, *limits, *jar, *files, *grounding]
 
 
 def java_command() -> list[str]:

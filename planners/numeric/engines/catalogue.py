@@ -17,7 +17,7 @@ from pathlib import Path
 
 from worldplan.milp.errors import ConfigError, MissingExtra
 from worldplan.nearest import did_you_mean
-from worldplan.planners.numeric.enhsp import KEYWORDS, java_command
+from worldplan.planners.numeric.enhsp import KEYWORDS, enhsp_command, java_command
 
 _UNIFIED = Path(__file__).with_name("unified.py")
 DOMAIN, PROBLEM, PLAN = "domain.pddl", "problem.pddl", "plan.txt"  # in an engine's folder
@@ -77,9 +77,9 @@ def _enhsp(configuration: str) -> Commands:
 
     def commands(memory_mb: int, has_regions: bool) -> Iterator[list[str]]:
         java, *jar = java_command()
-        start = [java, f"-Xmx{memory_mb}m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", *jar]
-        start += ["-o", DOMAIN, "-f", PROBLEM, "-sp", PLAN, "-npm", "-planner", configuration]
-        start += ["-gro", "naive"] if has_regions else []
+        machine = [java, "-XX:+UseSerialGC", *jar]
+        start = enhsp_command(machine, DOMAIN, PROBLEM, PLAN, memory_mb, has_regions)
+        start += ["-planner", configuration]
         yield start
         yield [*start, "-tolerance", "0"]
 
