@@ -31,7 +31,11 @@ class Jumps:
 
     def __init__(self, task: GroundTask, check: Callable[[], None]) -> None:
         self.task, self.check = task, check
-        self._steps = [_constant_steps(action) for action in task.actions]
+        # bounds of a region do not decide membership, and a region may have none
+        self._steps = [
+            None if task.numerics[action.name[0]].regions else _constant_steps(action)
+            for action in task.actions
+        ]
 
     def __call__(self, number: int, most: int, node: Node) -> tuple[int, Node]:
         """How often an action can be applied in a row, at most `most` times, and the last state.
@@ -75,15 +79,13 @@ class Jumps:
 
 
 def _constant_steps(action: GroundAction) -> Steps | None:
-    """The change of each fluent by one application; None if it depends on the state, or if the
-    action has a region.
-    """
+    """The change of each fluent by one application; None if it depends on the state."""
     steps: Steps = {}
     for place, (terms, constant) in action.effects:
         if terms != ((place, 1),):
             return None
         steps[place] = constant
-    return None if action.boxes else steps
+    return steps
 
 
 def _possible_times(action: GroundAction, steps: Steps, node: Node) -> int:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.planners.numeric.builders import Box
 from worldplan.planners.numeric.search.jumps import Jumps
 from worldplan.planners.numeric.search.open_lists import BOOST, Novelty, OpenLists
 from worldplan.planners.numeric.search.search import search_plan
@@ -22,6 +23,7 @@ from worldplan.world_models.numeric.domain import (
     NumericAction,
     NumericModel,
     NumericProblem,
+    Region,
     State,
     Vocabulary,
 )
@@ -90,6 +92,16 @@ def test_a_jump_ends_where_its_action_ends() -> None:
     result = search_plan(model, problem, method="greedy", time_limit=30)
     assert result.plan == (("dig",),) * 10 + (("rest",),) + (("dig",),) * 10
     assert result.expanded <= 6
+
+
+def test_a_jump_does_not_skip_what_a_region_without_bounds_excludes() -> None:
+    """`one` must not be applied at 2, which no bound of its region shows."""
+    region = Region((X,), Box(((None, None),), (2,)))
+    one = NumericAction("one", regions=(region,), effects=(changed(X, 1),))
+    two = NumericAction("two", comparisons=(at_least(1, x=1),), effects=(changed(X, 2),))
+    model, problem = model_of(one, two), task(0, 0, at_least(40, x=1))
+    result = search_plan(model, problem, method="greedy", time_limit=30)
+    assert result.plan is not None and is_valid(model, problem, result.plan)
 
 
 def test_growing_values_end_a_jump() -> None:
