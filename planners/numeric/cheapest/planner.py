@@ -148,7 +148,8 @@ class _Run:
             return "unsolvable"
         search.bound = bounds.rest - task.metric.start + still
         self.detail["first_bound"] = self._metric(search.bound)
-        self._first_plan(task)
+        if not self._first_plan(task):
+            return "unsolvable"
         for weight in WEIGHTS:
             part = self.limits.part(WEIGHT_SHARE * self.time_limit)
             try:
@@ -163,8 +164,12 @@ class _Run:
             self._search(search, 1, self.limits)
         return "unsolvable" if search.best is None else "optimal"
 
-    def _first_plan(self, task: GroundTask) -> None:
+    def _first_plan(self, task: GroundTask) -> bool:
         """Take the known plan, or one of `search_plan`, as the best one so far.
+
+        Returns:
+            False if `search_plan` has proven that there is no plan. The states that it visits may
+            be finitely many where those of this task, which differ in costs, are not.
 
         Raises:
             LimitReached: a limit of time or memory.
@@ -172,17 +177,21 @@ class _Run:
         assert self.search is not None
         plan = self.known
         if plan is None:
-            plan = search_plan(
+            first = search_plan(
                 self.model,
                 replace(self.problem, metric=None),
                 time_limit=FIRST_SHARE * self.time_limit,
                 memory_limit_mb=int(self.limits.memory_mb),
-            ).plan
+            )
+            if first.status == "unsolvable":
+                return False
+            plan = first.plan
         self.limits.check()
-        if plan is None:
-            return
-        # an action that this task leaves out changes nothing that counts, and costs nothing less
-        self.search.know(task.numbers(plan))
+        if plan is not None:
+            # an action that this task leaves out changes nothing that counts, and costs nothing
+            # less
+            self.search.know(task.numbers(plan))
+        return True
 
     def _metric(self, added: Rational | float) -> Rational | None:
         """The metric for an added cost; None if it is infinite."""

@@ -148,6 +148,23 @@ def test_a_cycle_from_which_the_goal_is_unreachable_counts_for_nothing() -> None
     assert (result.status, result.cost) == ("optimal", -7)
 
 
+def test_a_proof_of_the_first_search_is_not_sought_again() -> None:
+    """Two states without costs; with them, every ore makes another one, without end."""
+    awake, gone = frozenset({("awake",)}), frozenset({("gone",)})
+    words = replace(WORDS, predicates={"awake": (), "gone": ()}, actions=dict.fromkeys("abc", ()))
+    price = Linear(((SPENT, 1), (ORE, 1)), 1)
+    actions = [
+        NumericAction("a", positive=awake, effects=(grows("ore", 1), (SPENT, price))),
+        NumericAction("b", positive=awake, adds=gone, deletes=awake),
+        NumericAction("c", positive=gone, adds=awake, deletes=gone),
+    ]
+    initial = State(awake, {GOLD: 0, ORE: 0, SPENT: 0})
+    metric = Metric("minimize", linear(spent=1))
+    problem = NumericProblem("both", {}, initial, Goal(awake | gone), metric)
+    model = NumericModel(words, {action.name: action for action in actions})
+    assert astar_plan(model, problem, time_limit=5).status == "unsolvable"
+
+
 def test_a_limit_leaves_the_best_plan_and_a_bound() -> None:
     model, problem = mine(sense="minimize", expression=linear(spent=1))
     far = replace(problem, goal=Goal(comparisons=(Comparison(linear(-9, ore=1), ">="),)))
