@@ -177,10 +177,7 @@ def compared(true: set[Any], learned: set[Any]) -> Agreement:
 
 def _means(name: str, agreement: dict[str, Agreement]) -> dict[str, float]:
     """Mean precision and recall over the actions; 1 where there is nothing to count."""
-    recalls = [
-        a.both / (a.both + a.true_only or 1) if a.both + a.true_only else 1.0
-        for a in agreement.values()
-    ]
+    recalls = [a.recall if a.both + a.true_only else 1.0 for a in agreement.values()]
     precisions = [a.precision for a in agreement.values()]
     count = len(agreement) or 1
     return {
