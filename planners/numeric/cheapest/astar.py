@@ -45,6 +45,7 @@ class Reached:
 
     Args:
         node: the state.
+        key: of the state, by which states with plans of the same costs are one.
         cost: sum of all costs on the way.
         paid: sum of the costs that never fall.
         before: the state before, or None.
@@ -52,6 +53,7 @@ class Reached:
     """
 
     node: Node
+    key: Hashable
     cost: Rational
     paid: Rational
     before: Reached | None
@@ -118,8 +120,8 @@ class CheapestSearch:
             LimitReached: a limit is reached; the attributes stay true.
             NegativeCycle: the metric may have no best value.
         """
-        start = Reached(self.task.initial, 0, 0, None, -1)
-        best_to: dict[Hashable, Reached] = {self.key(start.node): start}
+        start = Reached(self.task.initial, self.key(self.task.initial), 0, 0, None, -1)
+        best_to: dict[Hashable, Reached] = {start.key: start}
         if self.task.is_goal(start.node):
             self._take([], 0)
         waiting: list[_Entry] = [(0, 0, 0, 0, False, start)]
@@ -133,7 +135,7 @@ class CheapestSearch:
                 if weight == 1:
                     return
                 continue
-            if best_to[self.key(way.node)] is not way:
+            if best_to[way.key] is not way:
                 continue
             if not is_own:
                 still = self.bounds.still_to_pay(way.node)
@@ -166,7 +168,7 @@ class CheapestSearch:
             if before is not None and before.cost <= cost:
                 continue
             paid = way.paid + _cost(self.bounds.paid[number], way.node)
-            child = Reached(node, cost, paid, way, number)
+            child = Reached(node, key, cost, paid, way, number)
             if self.bounds.may_fall and (before is not None or self._rest == -math.inf):
                 self._check_cycle(child)
             best_to[key] = child
