@@ -242,7 +242,7 @@ class EpisodeRun:
         if not self.calls:
             self.calls = split_calls(self.env, views)
             self.graph.set_calls(self.state, self.calls)
-        uses_views = settings.curiosity or settings.optimism or settings.masks == "model"
+        uses_views = settings.curiosity or settings.plans_exploration or settings.masks == "model"
         actions = offered(self.calls, views, self.state, bool(uses_views))
         self.views = actions.views
         self.agent.experience.offer(actions.present_views)

@@ -200,7 +200,7 @@ class MapRun:
             if self.record.best is None and self.can_step(episode):
                 steps = self.record.steps
                 plan = to_goal.at(steps, lambda: self._plan_on_the_way(episode))
-                if plan is None and self._explores() and not episode.tried_unknown:
+                if plan is None and self.settings.plans_exploration and not episode.tried_unknown:
                     plan = to_frontier.at(steps, lambda: self._frontier(episode))
             if plan is None and curiosity and 0 < self.settings.patience <= episode.stale_steps:
                 return
@@ -216,10 +216,6 @@ class MapRun:
         if rest is None and self.can_step(episode) and self.agent.experience.version != version:
             return self._plan_on_the_way(episode)
         return rest
-
-    def _explores(self) -> bool:
-        """Whether ways to untried actions are planned."""
-        return self.settings.optimism or self.settings.explorer == "informative"
 
     def _frontier(self, episode: EpisodeRun) -> SymbolicPlan | None:
         informative = self.settings.explorer == "informative"

@@ -70,5 +70,6 @@ def offered(
     made = [
         views.view(call, state) if there else _ABSENT_VIEW
         for call, there in zip(calls, present, strict=True)
+        if with_views
     ]
-    return Offered(calls, made if with_views else [], present)
+    return Offered(calls, made, present)

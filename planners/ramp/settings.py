@@ -157,6 +157,11 @@ class RampSettings:
                 "optimism: the published schedule executes validated plans only: set it to False"
             )
 
+    @property
+    def plans_exploration(self) -> bool:
+        """Whether ways to untried actions are planned."""
+        return self.optimism or self.explorer == "informative"
+
     @staticmethod
     def paper(**changes: Any) -> RampSettings:
         """The published method: NSAM, alternating episodes, planned steps in the PPO buffer, masks

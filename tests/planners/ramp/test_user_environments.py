@@ -311,6 +311,17 @@ def test_every_explorer_solves_it(explorer: str) -> None:
     assert solved(Kettle(), **changes).records[0].broken_plans == 0
 
 
+@pytest.mark.parametrize("curiosity", [0.8, 0.0])
+def test_informative_tries_are_planned_whatever_the_curiosity(curiosity: float) -> None:
+    """Without optimism and a way to the goal, every planned step leads to an informative try."""
+    env = Kettle()
+    step = env.step
+    env.step = lambda action: step(3 if action == 2 else action)  # type: ignore[method-assign]
+    settings = RampSettings.exploring("informative", net=(8,), rollout=64, curiosity=curiosity)
+    record = Ramp(env, WORDS, GOAL, settings).run_map(60)
+    assert record.best is None and record.planned_steps
+
+
 def test_unknown_explorers_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"'informativ' is unknown \(did you mean 'informative'"):
         RampSettings.exploring("informativ")
