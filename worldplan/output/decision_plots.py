@@ -4,7 +4,6 @@ draws one figure, writes it as an SVG or PNG file and returns the path.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from worldplan.name_lists import natural_key
 from worldplan.output.style import (
     ACCENT,
     COLOURS,
@@ -373,14 +373,8 @@ def natural_order(values: Iterable[Any]) -> list[Any]:
     before "10:00").
     """
 
-    def rank(value: Any) -> list[tuple[bool, Any]]:
-        parts = re.split(r"(\d+)", value) if isinstance(value, str) else [value]
-        return [
-            (False, int(part))
-            if isinstance(part, str) and part.isdigit()
-            else (isinstance(part, str), part)
-            for part in parts
-            if part != ""
-        ]
+    def rank(value: Any) -> tuple[bool, Any]:
+        is_text = isinstance(value, str)
+        return is_text, natural_key(value) if is_text else value
 
     return sorted(set(values), key=rank)

@@ -8,13 +8,13 @@ A ground action, atom or fluent over an empty slot does not exist in that proble
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import product
 from math import prod
 
 from worldplan.milp.errors import ConfigError
+from worldplan.name_lists import natural_key
 from worldplan.world_models.numeric.domain import Ground, NumericProblem, Vocabulary
 
 MOST_ACTIONS = 200_000  # ground actions of an environment
@@ -119,7 +119,7 @@ def objects_by_type(vocabulary: Vocabulary, problem: NumericProblem) -> dict[str
     names.
     """
     by_type: dict[str, list[str]] = {}
-    for name in sorted(problem.objects, key=_natural):
+    for name in sorted(problem.objects, key=natural_key):
         if name not in vocabulary.constants:
             by_type.setdefault(problem.objects[name], []).append(name)
     return by_type
@@ -160,10 +160,3 @@ def _check(vocabulary: Vocabulary, counts: Mapping[str, int]) -> None:
             )
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             raise ConfigError(f"objects: {kind}: {count!r}: give a number of objects from 0")
-
-
-def _natural(name: str) -> tuple[list[int | str], str]:
-    """Sorts crate2 before crate10."""
-    # text parts stand at even places and numbers at odd ones, so that equal kinds are compared
-    parts: list[int | str] = re.split(r"(\d+)", name)
-    return [int(p) if i % 2 else p for i, p in enumerate(parts)], name

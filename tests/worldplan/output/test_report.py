@@ -301,6 +301,8 @@ def test_labels_are_sorted_as_people_do() -> None:
     assert decision_plots.natural_order(["10:00", "9:00", "9:30"]) == ["9:00", "9:30", "10:00"]
     assert decision_plots.natural_order(["w10", "w2", 3, 1, "w2"]) == [1, 3, "w2", "w10"]
     assert decision_plots.natural_order(["", "a", "1a"]) == ["", "1a", "a"]
+    assert decision_plots.natural_order(["2a", 10, 2]) == [2, 10, "2a"]
+    assert decision_plots.natural_order(["m²", "1²", "²", "1"]) == ["1", "1²", "m²", "²"]
 
 
 def test_a_report_replaces_no_file_of_the_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

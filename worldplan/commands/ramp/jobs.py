@@ -17,6 +17,7 @@ from worldplan.commands.actions.declarations import read_declarations
 from worldplan.files import plain
 from worldplan.milp import checks
 from worldplan.milp.errors import DatasetError
+from worldplan.name_lists import natural_key
 from worldplan.planners.numeric.pddl_env.environment import PddlEnv
 from worldplan.planners.ramp.settings import RampSettings
 from worldplan.runs import refuse_deleted, write_result
@@ -117,7 +118,7 @@ def problem_files(sources: Sequence[Path], domain: Path) -> list[Path]:
         inside = [file.resolve() for file in source.glob("*.pddl") if not _is_domain(file, domain)]
         if not inside:
             raise DatasetError(f"{source}: holds no problem (.pddl): give another folder, or files")
-        files += sorted(inside, key=lambda file: _natural(file.name))
+        files += sorted(inside, key=lambda file: natural_key(file.name))
     for file in files:
         if not file.is_file():
             raise DatasetError(f"{file}: no such file: give problem files, or folders of them")
@@ -135,10 +136,6 @@ def _is_domain(file: Path, domain: Path) -> bool:
     except OSError:
         return False
     return re.search(r"\(\s*define\s*\(\s*domain\b", text, re.IGNORECASE) is not None
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    return [(0, int(p)) if p.isdigit() else (1, p) for p in re.split(r"(\d+)", name) if p]
 
 
 @dataclass(frozen=True)
