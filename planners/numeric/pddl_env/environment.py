@@ -109,7 +109,7 @@ class PddlEnv(gym.Env[Any, np.int64]):
         self._observer = observer_of(observations, self.slots, self._room)
         self.observation_space: Any = self._observer.space
         self.action_space: spaces.Discrete = spaces.Discrete(len(self.slots.actions))
-        self._grounded: dict[int, GroundActions] = {}  # by id of a listed problem
+        self._grounded: dict[int, GroundActions] = {}  # by number of a listed problem
         self._fixed: NumericProblem | None = None
         self._state = State(frozenset(), {})
         self._reached = False
@@ -145,9 +145,9 @@ class PddlEnv(gym.Env[Any, np.int64]):
             raise ConfigError(
                 f"reset options {sorted(map(str, unknown))}: the only option is '{OPTION}'"
             )
-        if options:
-            self._fixed = self._chosen(options[OPTION])
-        self._begin(self._fixed or self._source.draw(self.np_random))
+        fixed = self._chosen(options[OPTION]) if options else self._fixed
+        self._begin(fixed or self._source.draw(self.np_random))
+        self._fixed = fixed  # not before: a problem that is refused does not stay
         return self._observer.observe(self._state), self._info()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -259,12 +259,12 @@ class PddlEnv(gym.Env[Any, np.int64]):
                 f"conditions, the environment has room for {self._room}: "
                 f"give goal_conditions={len(problem.goal.comparisons)}"
             )
-        listed = any(problem is each for each in self._source.listed)
-        actions = self._grounded.get(id(problem)) if listed else None
+        number = self._number_of(problem)
+        actions = None if number is None else self._grounded.get(number)
         if actions is None:
             actions = GroundActions(self.model, self.slots, problem)
-            if listed:
-                self._grounded[id(problem)] = actions
+            if number is not None:
+                self._grounded[number] = actions
         self._actions, self.problem = actions, problem
         self._observer.begin(problem, actions.placed)
         self._state = problem.initial
@@ -284,9 +284,12 @@ class PddlEnv(gym.Env[Any, np.int64]):
                     f"problem {problem}: this environment lists {len(self.problems)}, from 0"
                 )
             return self.problems[int(problem)]
-        if any(problem is each for each in self.problems):
-            return problem  # type: ignore[no-any-return]
-        return problem_of(problem, self.model)
+        number = self._number_of(problem)
+        return problem_of(problem, self.model) if number is None else self.problems[number]
+
+    def _number_of(self, problem: Any) -> int | None:
+        """The number of a listed problem; None of another one."""
+        return next((n for n, each in enumerate(self.problems) if each is problem), None)
 
     def _info(self) -> dict[str, Any]:
         info: dict[str, Any] = {"problem": self.problem.name}

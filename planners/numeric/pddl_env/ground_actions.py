@@ -4,13 +4,12 @@ quickly and exactly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldplan.planners.numeric.pddl_env.slots import SlotCall, Slots
+from worldplan.planners.numeric.pddl_env.slots import Slots
 from worldplan.world_models.numeric.domain import (
     Ground,
     NumericAction,
@@ -27,14 +26,12 @@ class _Candidate:
     """A ground action that may become applicable.
 
     Args:
-        number: of the environment's action.
         action: the lifted action.
         binding: its objects.
         positive: ground atoms that must be true and that some action can change.
         negative: ground atoms that must be false and that some action can change.
     """
 
-    number: int
     action: NumericAction
     binding: Ground
     positive: frozenset[Ground]
@@ -70,37 +67,34 @@ class GroundActions:
             slots.ground(call, self.placed) for call in slots.actions
         ]
         self.number = {call: i for i, call in enumerate(self.calls) if call is not None}
-        self._candidates = self._useful(slots.actions, problem.initial)
+        self._candidates = self._useful(problem.initial)
 
     def mask(self, state: State) -> NDArray[np.bool_]:
         """Which actions are applicable: bool (actions,)."""
         mask = np.zeros(len(self.calls), np.bool_)
-        mask[[each.number for each in self._candidates if each.applicable(state)]] = True
+        mask[[n for n, each in self._candidates.items() if each.applicable(state)]] = True
         return mask
 
     def applicable(self, number: int, state: State) -> bool:
         """Whether an action is applicable; never where it does not exist in this problem."""
-        call = self.calls[number]
-        action = None if call is None else self.model.actions.get(call[0])
-        return action is not None and call is not None and action.applicable(call[1:], state)
+        candidate = self._candidates.get(number)
+        return candidate is not None and candidate.applicable(state)
 
     def successor(self, number: int, state: State) -> State:
         """The successor state of an applicable action."""
-        call = self.calls[number]
-        assert call is not None
-        return self.model.actions[call[0]].successor(call[1:], state)
+        candidate = self._candidates[number]
+        return candidate.action.successor(candidate.binding, state)
 
-    def _useful(self, actions: Sequence[SlotCall], initial: State) -> list[_Candidate]:
-        """The actions without those that can never be applicable: two objects that must differ are
-        the same, or an atom that no action changes has the wrong value.
+    def _useful(self, initial: State) -> dict[int, _Candidate]:
+        """The actions by number, without those that can never be applicable: two objects that must
+        differ are the same, or an atom that no action changes has the wrong value.
         """
         changed = {atom[0] for a in self.model.actions.values() for atom in a.adds | a.deletes}
-        candidates = []
-        for number, call in enumerate(self.calls):
-            action = None if call is None else self.model.actions.get(actions[number][0])
-            if call is None or action is None:
+        candidates = {}
+        for call, number in self.number.items():
+            action, binding = self.model.actions.get(call[0]), call[1:]
+            if action is None:
                 continue
-            binding = call[1:]
             positive = {ground(atom, binding) for atom in action.positive}
             negative = {ground(atom, binding) for atom in action.negative}
             if (
@@ -109,13 +103,10 @@ class GroundActions:
                 or any(a[0] not in changed and a in initial.atoms for a in negative)
             ):
                 continue
-            candidates.append(
-                _Candidate(
-                    number,
-                    action,
-                    binding,
-                    frozenset(a for a in positive if a[0] in changed),
-                    frozenset(a for a in negative if a[0] in changed),
-                )
+            candidates[number] = _Candidate(
+                action,
+                binding,
+                frozenset(a for a in positive if a[0] in changed),
+                frozenset(a for a in negative if a[0] in changed),
             )
         return candidates

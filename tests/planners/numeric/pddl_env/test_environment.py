@@ -292,7 +292,9 @@ def test_wrong_steps_and_options(domain: Path) -> None:
         env.reset(options={"map": 0})
     with pytest.raises(ConfigError, match="lists 1"):
         env.reset(options={"problem": 1})
-    env.reset()
+    with pytest.raises(ConfigError, match="room for 2"):
+        env.reset(options={"problem": delivery_problem(2)})
+    assert env.reset()[1]["problem"] == "houses-1"  # and not the one that was refused
     with pytest.raises(InfeasibleAction):
         env.step(env.action_space.n)
     with pytest.raises(InfeasibleAction, match="no action of problem"):
