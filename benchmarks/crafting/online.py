@@ -31,10 +31,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import joblib
 import numpy as np
 import pandas as pd
@@ -43,6 +43,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN
 
 from benchmarks.crafting.online_report import draw, report
+from benchmarks.sequences import ProblemSequence, Row
 from worldplan.envs.crafting.environment import MAX_STEPS, CraftingEnv
 from worldplan.envs.crafting.generator import generate
 from worldplan.envs.crafting.oracle import shortest_plan
@@ -63,7 +64,6 @@ TARGET_UPDATE = {"wooden_sword": 64, "pogo_stick": 32}
 METHODS = ("ramp", "ramp_safe", "ramp_paper", "ppo", "dqn")
 DEFAULT = ("ramp", "ramp_paper", "ppo", "dqn")
 KEY = ["task", "size", "method", "seed", "maps"]
-Row = dict[str, Any]
 
 
 # ---- RAMP
@@ -114,60 +114,14 @@ def true_model(task: Task) -> NumericModel:
 # ---- the baselines
 
 
-class MapSequence(gym.Wrapper):
-    """Plays maps in order, each for a budget of steps. Records when the goal was reached, and masks
-    actions that changed nothing in the same state.
-    """
-
-    def __init__(self, task: Task, maps: list[CraftingMap], budget: int) -> None:
-        super().__init__(CraftingEnv(task, maps=maps[0]))
-        self.maps, self.budget = maps, budget
-        self.rows: list[Row] = [
-            {"first_goal": None, "best": None, "steps": 0, "episodes": 0} for _ in maps
-        ]
-        self.seconds: list[float] = []
-        self.number, self.length = 0, 0
-        self.failed: dict[object, set[int]] = {}
-
-    def reset(self, **arguments: Any) -> Any:
-        """Start the next episode, on the next map if the budget of the current one is used up."""
-        if self.rows[self.number]["steps"] >= self.budget and self.number + 1 < len(self.maps):
-            self.number += 1
-            self.failed.clear()
-        self.length = 0
-        return self.env.reset(seed=arguments.get("seed"), options={"map": self.maps[self.number]})
-
-    def step(self, action: Any) -> Any:
-        """Take one step and record its results."""
-        row, inner = self.rows[self.number], self.unwrapped
-        assert isinstance(inner, CraftingEnv)
-        if row["steps"] == 0:
-            self.seconds.append(time.process_time())
-        before = inner.state
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        if inner.state == before:
-            self.failed.setdefault(before, set()).add(int(action))
-        self.length += 1
-        row["steps"] += 1
-        if terminated:
-            row["first_goal"] = row["first_goal"] or row["steps"]
-            row["best"] = min(self.length, row["best"] or self.length)
-        truncated = not terminated and (truncated or row["steps"] >= self.budget)
-        row["episodes"] += terminated or truncated
-        return observation, reward, terminated, truncated, info
-
-    def action_masks(self) -> np.ndarray:
-        """All actions except those that changed nothing in this state: bool (actions,)."""
-        inner = self.unwrapped
-        assert isinstance(inner, CraftingEnv)
-        mask = np.ones(int(inner.action_space.n), bool)
-        mask[list(self.failed.get(inner.state, ()))] = False
-        return mask
-
-
 def by_baseline(kind: str, task: Task, maps: list[CraftingMap], seed: int) -> list[Row]:
     """One learning run over all maps: one row per map."""
-    env = MapSequence(task, maps, BUDGET[task])
+    env = ProblemSequence(
+        CraftingEnv(task, maps=maps[0]),
+        [{"map": instance} for instance in maps],
+        BUDGET[task],
+        attrgetter("state"),
+    )
     total, limit = BUDGET[task] * len(maps), MAX_STEPS[task]
     if kind == "ppo":
         agent: Any = MaskablePPO(
@@ -193,18 +147,7 @@ def by_baseline(kind: str, task: Task, maps: list[CraftingMap], seed: int) -> li
             device="cpu",
         )
     agent.learn(total, log_interval=None)
-    ends = [*env.seconds[1:], time.process_time()]
-    return [
-        {
-            **row,
-            "first_by": "policy",
-            "best_by": "policy",
-            "planned_steps": 0,
-            "broken_plans": 0,
-            "cpu_seconds": end - start,
-        }
-        for row, start, end in zip(env.rows, env.seconds, ends, strict=True)
-    ]
+    return env.timed_rows(first_by="policy", best_by="policy", planned_steps=0, broken_plans=0)
 
 
 # ---- runs

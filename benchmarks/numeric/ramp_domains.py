@@ -32,7 +32,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pandas as pd
 import torch
@@ -40,6 +39,7 @@ from sb3_contrib import MaskablePPO
 
 from benchmarks.numeric.domains import DOMAINS, problems_of
 from benchmarks.numeric.ramp_domains_report import report
+from benchmarks.sequences import ProblemSequence, Row
 from worldplan.envs.crafting import CraftingEnv, generate
 from worldplan.planners.numeric.pddl_env import PddlEnv
 from worldplan.planners.numeric.symbolic_env import crafting_task, state_of
@@ -62,7 +62,6 @@ PUBLISHED = {  # PPO of Numeric PDDLGym, as far as MaskablePPO has the same sett
     "clip_range": 0.2,
     "n_epochs": 3,
 }
-Row = dict[str, Any]
 
 
 def environment(domain: str, seed: int, count: int, limit: int) -> tuple[Any, list[dict]]:
@@ -104,68 +103,10 @@ def by_ramp(method: str, domain: str, seed: int, count: int, budget: int, limit:
     return rows
 
 
-class ProblemSequence(gym.Wrapper):
-    """Plays problems in order, each for a budget of steps, and records when the goal was reached.
-
-    Args:
-        env: the environment.
-        options: of `reset`, one per problem.
-        budget: steps on each problem.
-        pre: whether the masks are the true ones, instead of those learned from failures.
-    """
-
-    def __init__(self, env: Any, options: list[dict], budget: int, pre: bool) -> None:
-        super().__init__(env)
-        self.options, self.budget, self.pre = options, budget, pre
-        self.rows: list[Row] = [
-            {"first_goal": None, "best": None, "steps": 0, "episodes": 0} for _ in options
-        ]
-        self.seconds: list[float] = []
-        self.number = self.length = 0
-        self.failed: dict[object, set[int]] = {}
-
-    def reset(self, **arguments: Any) -> Any:
-        """Start the next episode, on the next problem if the budget is used up."""
-        if self.rows[self.number]["steps"] >= self.budget and self.number + 1 < len(self.rows):
-            self.number += 1
-            self.failed.clear()
-        self.length = 0
-        result = self.env.reset(seed=arguments.get("seed"), options=self.options[self.number])
-        self.state = state_of(self.unwrapped)
-        return result
-
-    def step(self, action: Any) -> Any:
-        """Take one step and record its results."""
-        row, before = self.rows[self.number], self.state
-        if row["steps"] == 0:
-            self.seconds.append(time.process_time())
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        self.state = state_of(self.unwrapped)
-        if self.state == before:
-            self.failed.setdefault(before, set()).add(int(action))
-        self.length += 1
-        row["steps"] += 1
-        if terminated:
-            row["first_goal"] = row["first_goal"] or row["steps"]
-            row["best"] = min(self.length, row["best"] or self.length)
-        truncated = not terminated and (truncated or row["steps"] >= self.budget)
-        row["episodes"] += terminated or truncated
-        return observation, reward, terminated, truncated, info
-
-    def action_masks(self) -> np.ndarray:
-        """The true mask, or all actions but those that changed nothing in this state."""
-        if self.pre:
-            mask = self.unwrapped.action_masks()  # type: ignore[attr-defined]
-            return mask if mask.any() else ~mask
-        mask = np.ones(int(self.action_space.n), bool)  # type: ignore[attr-defined]
-        mask[list(self.failed.get(self.state, ()))] = False
-        return mask if mask.any() else ~mask
-
-
 def by_ppo(method: str, domain: str, seed: int, count: int, budget: int, limit: int) -> list[Row]:
     """A run of MaskablePPO over all problems: one row per problem."""
     env, options = environment(domain, seed, count, limit)
-    sequence = ProblemSequence(env, options, budget, method == "ppo_pre")
+    sequence = ProblemSequence(env, options, budget, state_of, method == "ppo_pre")
     agent = MaskablePPO(
         "MlpPolicy",
         sequence,
@@ -176,12 +117,7 @@ def by_ppo(method: str, domain: str, seed: int, count: int, budget: int, limit: 
         device="cpu",
     )
     agent.learn(budget * count, log_interval=None)
-    ends = [*sequence.seconds[1:], time.process_time()]
-    common = {"first_by": "policy", "planned_steps": 0, "broken_plans": 0}
-    return [
-        {**row, **common, "cpu_seconds": end - start}
-        for row, start, end in zip(sequence.rows, sequence.seconds, ends, strict=True)
-    ]
+    return sequence.timed_rows(first_by="policy", planned_steps=0, broken_plans=0)
 
 
 def one_run(key: tuple) -> list[Row]:
