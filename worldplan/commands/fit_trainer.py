@@ -12,6 +12,7 @@ from worldplan.milp.errors import ConfigError
 from worldplan.nearest import did_you_mean
 
 _ACCELERATORS = ("auto", "cpu", "gpu")  # "gpu" is cuda or mps, whichever there is
+_STRATEGIES = ("auto", "ddp", "fsdp", "deepspeed")
 _PROFILERS = ("simple", "advanced", "pytorch", "xla")
 
 
@@ -25,34 +26,31 @@ def check_trainer_names(trainer: Any) -> None:
         ConfigError: there is none of this name; has the nearest.
     """
     check_accelerator_name(trainer.get("accelerator"), "trainer.accelerator")
-    _check(
-        trainer.get("strategy"), "trainer.strategy", ("auto", "ddp", "fsdp", "deepspeed"), _more()
-    )
+    registered = StrategyRegistry.available_strategies()
+    _check(trainer.get("strategy"), "trainer.strategy", _STRATEGIES, registered)
     _check(trainer.get("profiler"), "trainer.profiler", _PROFILERS)
 
 
-def check_accelerator_name(value: object, setting: str) -> None:
+def check_accelerator_name(value: object, setting: str, remedy: str = "") -> None:
     """Check the name of an accelerator; other values pass.
 
     Args:
         value: of the setting.
         setting: its name, for messages.
+        remedy: follows the names to choose from.
 
     Raises:
         ConfigError: there is no accelerator of this name; has the nearest.
     """
     registered = set(AcceleratorRegistry.available_accelerators()) - set(_ACCELERATORS)
-    _check(value, setting, (*_ACCELERATORS, *sorted(registered)))
+    _check(value, setting, (*_ACCELERATORS, *sorted(registered)), remedy=remedy)
 
 
-def _more() -> Iterable[str]:
-    return StrategyRegistry.available_strategies()
-
-
-def _check(value: object, setting: str, shown: Iterable[str], more: Iterable[str] = ()) -> None:
+def _check(
+    value: object, setting: str, shown: Iterable[str], more: Iterable[str] = (), remedy: str = ""
+) -> None:
     known = dict.fromkeys((*shown, *more))
     if not isinstance(value, str) or value in known:
         return
-    raise ConfigError(
-        f"{setting} is '{value:.60}'{did_you_mean(value, known)}: choose {', '.join(shown)}"
-    )
+    near = did_you_mean(value, known)
+    raise ConfigError(f"{setting} is '{value:.60}'{near}: choose {', '.join(shown)}{remedy}")

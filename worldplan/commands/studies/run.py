@@ -132,16 +132,12 @@ def _check_accelerator(name: str) -> None:
 
     from worldplan.commands.fit_trainer import check_accelerator_name
 
-    try:
-        check_accelerator_name(name, "accelerator")
-    except ConfigError as error:
-        raise ConfigError(f"{error}; set --accelerator cpu, or auto") from None
+    remedy = "set --accelerator cpu, or auto"
+    check_accelerator_name(name, "accelerator", f"; {remedy}")
     try:
         L.Trainer(accelerator=name, devices=1, logger=False, enable_checkpointing=False)
     except Exception as error:  # Lightning raises several types
-        raise ConfigError(
-            f"accelerator {name}: {one_line(error)}: set --accelerator cpu, or auto"
-        ) from error
+        raise ConfigError(f"accelerator {name}: {one_line(error)}: {remedy}") from error
 
 
 def print_table(run: Run) -> None:
