@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,22 @@ def named_files(config: Any, *folders: Path) -> dict[str, Path]:
             if _is_file(path):
                 return {name: path}
     return {}
+
+
+def files_and_data(config: Any, *datasets: str | None) -> Iterator[Path]:
+    """The files that a configuration names, and those of datasets. They are looked for when the
+    first one is taken.
+
+    Args:
+        config: settings, see `input_files`.
+        datasets: files or ids of Minari; None is passed over.
+    """
+    from worldplan.world_models.data.files import files_of  # imports h5py
+
+    yield from named_files(config).values()
+    for dataset in datasets:
+        if dataset is not None:
+            yield from files_of(dataset)
 
 
 def _is_file(path: Path) -> bool:

@@ -11,6 +11,7 @@ from worldplan.cluster.luggage import folder_variables
 from worldplan.cluster.mailbox import Mailbox
 from worldplan.cluster.parcels import Parcel, Snapshots, changes, deliver, merged, pack, unpack
 from worldplan.cluster.places import moved
+from worldplan.files import files_and_data
 from worldplan.milp.errors import ConfigError
 from worldplan.world_models.data.files import files_of
 
@@ -130,5 +131,8 @@ def test_a_minari_dataset_travels_with_the_variable_that_names_its_folder(
     carried = files_of("minari:own/a-v0")
     assert sorted(carried) == [tmp_path / files[1], tmp_path / files[0]]
     assert files_of("own/a-v0") == carried and files_of("a.npz") == [Path("a.npz")]
+    named = tmp_path / files[2]
+    settings = {"method": {"weights": str(named)}}
+    assert list(files_and_data(settings, None, "own/a-v0")) == [named, *carried]
     assert folder_variables(carried) == {"MINARI_DATASETS_PATH": str(tmp_path)}
     assert folder_variables([tmp_path.parent / "a.npz"]) == {}

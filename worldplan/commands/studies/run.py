@@ -18,7 +18,7 @@ from worldplan.commands.studies.jobs import check_tasks, jobs_of, run_job
 from worldplan.commands.studies.results import write_results
 from worldplan.commands.studies.rows import Selection
 from worldplan.commands.studies.study import Study, parse_study, study_parser
-from worldplan.files import input_files, named_files
+from worldplan.files import files_and_data, input_files
 from worldplan.milp.errors import ConfigError, one_line
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
@@ -106,18 +106,10 @@ def run_study(
             lambda job: f"{job.row.name}, seeds {job.first}..{job.first + job.count - 1}",
             jobs,
             engine,
-            _inputs(study) if engine == "ray" else (),
+            files_and_data(study.to_dict(), study.data and study.data.dataset),
         )
         write_results(run, study)
     return run
-
-
-def _inputs(study: Study) -> list[Path]:
-    """The files that the jobs of a study read."""
-    from worldplan.world_models.data.files import files_of
-
-    data = [] if study.data is None else files_of(study.data.dataset)
-    return [*named_files(study.to_dict()).values(), *data]
 
 
 def _check_accelerator(name: str) -> None:

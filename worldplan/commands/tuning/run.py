@@ -11,7 +11,7 @@ from rich.table import Table
 from worldplan.arguments import add_run_options, check_jobs
 from worldplan.cluster import require_ray
 from worldplan.commands.tuning.tuning import SCORES, Tuning, parse_tuning, tuning_parser
-from worldplan.files import input_files, named_files
+from worldplan.files import files_and_data, input_files
 from worldplan.milp.errors import ConfigError
 from worldplan.opening import open_run
 from worldplan.output.console import plain_console
@@ -112,20 +112,12 @@ def run_tuning(
                 lambda job: "a trial",
                 jobs,
                 engine,
-                _inputs(tuning) if engine == "ray" else (),
+                files_and_data(
+                    tuning.to_dict(), tuning.data and tuning.data.dataset, tuning.score_data
+                ),
             )
         write_results(run, tuning, open_study(storage, tuning, made_with))
     return run
-
-
-def _inputs(tuning: Tuning) -> list[Path]:
-    """The files that the trials of a tuning read."""
-    from worldplan.world_models.data.files import files_of
-
-    data = None if tuning.data is None else tuning.data.dataset
-    sources = [source for source in (data, tuning.score_data) if source is not None]
-    named = named_files(tuning.to_dict()).values()
-    return [*named, *(file for source in sources for file in files_of(source))]
 
 
 def _check_reachable(storage: str | None) -> None:
