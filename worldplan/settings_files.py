@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +103,8 @@ def refuse_other_kind(file: Path, settings: Mapping[str, Any], kind: str) -> Non
     Raises:
         ConfigError: names the command for the file.
     """
-    for other, (keys, command) in FILE_KINDS.items():
-        told = min(keys & settings.keys(), default=None)
-        if told is None:
-            continue
-        if kind in (other, "tuning" if other == "study" else ""):  # a study can be tuned
-            return
-        raise ConfigError(
-            f"{file}: a {other} (it has '{told}'), and this command reads a {kind}: "
-            f"worldplan {command} {file}"
-        )
+    taken = (kind, "study") if kind == "tuning" else (kind,)  # a study can be tuned
+    _refuse_other(file, settings, taken, f"a {kind}")
 
 
 def refuse_settings(argv: Sequence[str]) -> None:
@@ -130,10 +122,28 @@ def refuse_settings(argv: Sequence[str]) -> None:
         file = Path(word)
         if before.startswith("-") or file.suffix not in (".yaml", ".yml") or not file.is_file():
             continue
-        keys = read_config(file).keys()
-        for kind, (known, command) in FILE_KINDS.items():
-            if known & keys:
+        _refuse_other(file, read_config(file), (), "no settings")
+
+
+def _refuse_other(
+    file: Path, settings: Mapping[str, Any], taken: Collection[str], reads: str
+) -> None:
+    """Refuse a settings file of a kind that a command does not take.
+
+    Args:
+        file: where the settings stand.
+        settings: its top level.
+        taken: the kinds that it takes.
+        reads: what it reads, for the message.
+
+    Raises:
+        ConfigError: names the command for the file.
+    """
+    for kind, (keys, command) in FILE_KINDS.items():
+        if told := keys & settings.keys():
+            if kind not in taken:
                 raise ConfigError(
-                    f"{file}: a {kind} (it has '{min(known & keys)}'), and this command reads no "
-                    f"settings: worldplan {command} {file}"
+                    f"{file}: a {kind} (it has '{min(told)}'), and this command reads {reads}: "
+                    f"worldplan {command} {file}"
                 )
+            return
