@@ -18,6 +18,7 @@ from worldplan.files import plain
 from worldplan.milp import checks
 from worldplan.milp.errors import DatasetError
 from worldplan.name_lists import natural_key
+from worldplan.near_files import near_path
 from worldplan.planners.numeric.pddl_env.environment import PddlEnv
 from worldplan.planners.ramp.settings import RampSettings
 from worldplan.runs import refuse_deleted, write_result
@@ -112,16 +113,18 @@ def problem_files(sources: Sequence[Path], domain: Path) -> list[Path]:
     """
     files: list[Path] = []
     for source in sources:
-        if not source.is_dir():
+        if source.is_file():
             files.append(source.resolve())
             continue
+        if not source.is_dir():
+            raise DatasetError(
+                f"{source.resolve()}: no such file{near_path(source)}: give problem files, or "
+                "folders of them"
+            )
         inside = [file.resolve() for file in source.glob("*.pddl") if not _is_domain(file, domain)]
         if not inside:
             raise DatasetError(f"{source}: holds no problem (.pddl): give another folder, or files")
         files += sorted(inside, key=lambda file: natural_key(file.name))
-    for file in files:
-        if not file.is_file():
-            raise DatasetError(f"{file}: no such file: give problem files, or folders of them")
     twice = {file for file in files if files.count(file) > 1}
     if twice:
         raise DatasetError(f"{min(twice)}: given twice: give every problem once")
@@ -166,11 +169,6 @@ class Job:
     def file(self) -> Path:
         """A row for each problem; written when all are finished."""
         return self.folder / "jobs" / f"seed{self.seed}.csv"
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """What the job writes, the file that says that it is done last."""
-        return (self.saved, self.file)
 
     def finished(self) -> int:
         """How many problems are finished."""

@@ -89,6 +89,7 @@ def test_explorers_and_settings_go_together(folder: Path) -> None:
     [
         ("", "required"),
         ("nowhere.pddl", "nowhere.pddl"),
+        ("house1.pddl", "did you mean 'houses1.pddl'"),
         ("houses1.pddl houses1.pddl", "given twice"),
         ("empty", "holds no problem"),
         ("houses1.pddl --explorer optimstic", "did you mean 'optimistic'"),
