@@ -20,6 +20,7 @@ from worldplan.nearest import did_you_mean
 from worldplan.planners.ramp.settings import EXPLORERS, RampSettings
 from worldplan.short_help import describe_all
 
+_MOST_SEEDS = 1000
 _DECLARED = {"declarations", "default"}  # settings that --declare gives
 
 
@@ -126,8 +127,9 @@ def seeds_of(text: str) -> tuple[int, ...]:
     except ValueError:
         raise ConfigError(f"--seeds {text}: {remedy}") from None
     if not any(mark in text for mark in (",", "..", "[")):
-        numbers = list(range(numbers[0])) if numbers else []
-    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers) or len(numbers) > 1000:
+        numbers = list(range(min(numbers[0], _MOST_SEEDS + 1))) if numbers else []
+    is_too_long = len(numbers) > _MOST_SEEDS
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers) or is_too_long:
         raise ConfigError(f"--seeds {text}: {remedy}")
     return tuple(numbers)
 

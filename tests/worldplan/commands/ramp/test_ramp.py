@@ -99,6 +99,8 @@ def test_explorers_and_settings_go_together(folder: Path) -> None:
         ("houses1.pddl --step 5", "did you mean 'steps'"),
         ("houses1.pddl --seeds many", "--seeds many: give their number"),
         ("houses1.pddl --seeds 0", "--seeds 0"),
+        ("houses1.pddl --seeds 1001", "--seeds 1001: give their number"),
+        ("houses1.pddl --seeds 99999999999999", "--seeds 99999999999999: give their number"),
         ("houses1.pddl --seeds 1,1", "--seeds 1,1"),
         ("houses1.pddl --settings.gama 1", "settings.gamma"),
         ("houses1.pddl --settings.gamma 2", "gamma"),
