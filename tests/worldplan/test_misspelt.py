@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from worldplan.cli import COMMANDS, main
+from tests.worldplan.refusals import refused
+from worldplan.cli import COMMANDS
 from worldplan.nearest import closest_of
 from worldplan.shipped import PACKAGE
 from worldplan.short_help import stored_help
@@ -56,7 +57,7 @@ def test_a_misspelt_word_gets_the_nearest(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     line = words.format(clinic="configs/bandits/clinic.yaml", study=STUDY, training=TRAINING)
-    assert f"(did you mean {near}?)" in _refused(line.split(), capsys)
+    assert f"(did you mean {near}?)" in refused(line.split(), capsys)
 
 
 def _rename(old: str, new: str) -> Any:
@@ -97,7 +98,7 @@ def test_a_misspelt_name_in_the_file_of_a_training_gets_the_nearest(
     settings = yaml.safe_load((PACKAGE / TRAINING).read_text())
     change(settings)
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(settings))
-    assert f"did you mean {near}?" in _refused(["fit", "--config", f"{tmp_path}/own.yaml"], capsys)
+    assert f"did you mean {near}?" in refused(["fit", "--config", f"{tmp_path}/own.yaml"], capsys)
 
 
 def _misspelt(name: str, draw: random.Random) -> str:
@@ -123,15 +124,5 @@ def test_drawn_misspellings_of_options(command: str, capsys: pytest.CaptureFixtu
         if wrong in flags or closest_of(wrong, flags) != name:
             continue
         words = [*command.split(), *FIRST.get(command, ()), f"--{wrong}=1"]
-        text = _refused([*words, *("x" for _ in texts.arguments)], capsys)
+        text = refused([*words, *("x" for _ in texts.arguments)], capsys)
         assert f"did you mean '{name}'?" in text, (words, text)
-
-
-def _refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line of a refused command."""
-    assert main(words) == 2
-    lines = [
-        line for line in capsys.readouterr().err.splitlines() if "comes with worldplan" not in line
-    ]
-    assert len(lines) == 1, lines
-    return lines[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from worldplan.cli import main
+from tests.worldplan.refusals import refused
 from worldplan.near_files import near_path
 
 FILES = (
@@ -85,7 +85,4 @@ def test_an_own_file_comes_before_one_that_comes_with_worldplan(tmp_path: Path) 
 def test_every_command_names_the_nearest(
     words: str, near: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(words.split()) == 2
-    lines = capsys.readouterr().err.splitlines()
-    (line,) = (text for text in lines if "comes with worldplan" not in text)
-    assert f"(did you mean '{near}'?)" in line
+    assert f"(did you mean '{near}'?)" in refused(words.split(), capsys)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.worldplan.commands.overview.builders import make_run, policy
-from worldplan.cli import main
+from tests.worldplan.refusals import refused
 from worldplan.shipped import PACKAGE
 
 FIT = "fit --config configs/sequoia/capacity.yaml"
@@ -104,38 +104,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize(("words", "near"), SLIPS)
-def test_a_slip_gets_the_nearest_name(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    words: str,
-    near: str,
-) -> None:
+@pytest.fixture(autouse=True)
+def _here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(folder / "datasets"))
     monkeypatch.syspath_prepend(str(folder))
-    assert f"(did you mean {near}?)" in _refused(words, folder, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(("words", "near"), SLIPS)
+def test_a_slip_gets_the_nearest_name(
+    words: str, near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"(did you mean {near}?)" in refused(words.split(), capsys)
 
 
 @pytest.mark.parametrize(("words", "remedy"), KINDS)
 def test_a_wrong_file_or_type_gets_its_remedy(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    words: str,
-    remedy: str,
+    words: str, remedy: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert remedy in _refused(words, folder, monkeypatch, capsys)
-
-
-def _refused(
-    words: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> str:
-    """The one line of a refused command."""
-    monkeypatch.chdir(folder)
-    assert main(words.split()) == 2
-    lines = [
-        line for line in capsys.readouterr().err.splitlines() if "comes with worldplan" not in line
-    ]
-    assert len(lines) == 1 and lines[0].startswith("worldplan: "), lines
-    return lines[0]
+    assert remedy in refused(words.split(), capsys)
