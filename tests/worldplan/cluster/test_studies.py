@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.worldplan.cluster.nodes import Nodes, finish, start, until
+from tests.worldplan.cluster.nodes import MARKS, Nodes, finish, start, until
 from tests.worldplan.commands.pendulum import pendulum_study
 from worldplan.world_models.data.files import load_transitions, save_transitions
 
@@ -20,22 +20,13 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'worldplan[
 pytestmark = pytest.mark.slow
 
 ENVIRONMENT = """
-import os, tempfile, time
-from pathlib import Path
 from gymnasium.envs.classic_control import PendulumEnv
 from gymnasium.envs.registration import register
+from marks import mark
 
 class Marking(PendulumEnv):
     def reset(self, *, seed=None, options=None):
-        node = os.environ.get("NODE")
-        if node is not None:
-            for place in (os.getcwd(), __file__):
-                assert Path(place).is_relative_to(tempfile.gettempdir()), place
-        if node == "1":  # stays until the node is lost
-            Path(os.environ["BEGUN"]).touch()
-            time.sleep(1000)
-        while node == "0" and not Path(os.environ["BEGUN"]).exists():
-            time.sleep(0.1)
+        mark(__file__)
         return super().reset(seed=seed, options=options)
 
 register("Marking-v0", "marking:Marking", max_episode_steps=20)
@@ -50,6 +41,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     folder = tmp_path / "home"
     (folder / "modules").mkdir(parents=True)
     (folder / "modules" / "marking.py").write_text(ENVIRONMENT)
+    (folder / "modules" / "marks.py").write_text(MARKS)
     study: dict[str, Any] = pendulum_study(folder)
     dataset = "pendulum.npz"
     if request.param == "minari":

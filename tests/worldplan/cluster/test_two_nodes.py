@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.places import CONFIGS
-from tests.worldplan.cluster.nodes import Nodes, finish, start, until
+from tests.worldplan.cluster.nodes import MARKS, Nodes, finish, start, until
 from tests.worldplan.commands.test_shared_folders import assert_equal_runs
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'worldplan[ray]'")
@@ -37,21 +37,12 @@ def build(block):
     block.most = pyo.Constraint(expr=block.a[0] + block.a[1] <= MOST)
 """
 POLICY = """
-import os, tempfile, time
-from pathlib import Path
+from marks import mark
 from worldplan.planners.bandits import NullPolicy
 
 class Marking(NullPolicy):
     def plan(self, observation):
-        node = os.environ.get("NODE")
-        if node is not None:
-            for place in (os.getcwd(), __file__):
-                assert Path(place).is_relative_to(tempfile.gettempdir()), place
-        if node == "1":  # stays until the node is lost
-            Path(os.environ["BEGUN"]).touch()
-            time.sleep(1000)
-        while node == "0" and not Path(os.environ["BEGUN"]).exists():
-            time.sleep(0.1)
+        mark(__file__)
         return super().plan(observation)
 """
 
@@ -64,6 +55,7 @@ def home(tmp_path: Path) -> Path:
     (folder / "modules").mkdir()
     shutil.copytree(CONFIGS / "bandits" / "example_log", folder / "tables")
     (folder / "modules" / "mine.py").write_text(POLICY)
+    (folder / "modules" / "marks.py").write_text(MARKS)
     (folder / "modules" / "limits.py").write_text("MOST = 1\n")
     (folder / "scenarios" / "rules.py").write_text(RULES)
     text = yaml.safe_dump(SCENARIO).replace("{home}", str(folder))
