@@ -29,12 +29,13 @@ def near_environment(name: str, adapters: Iterable[str]) -> str:
     """
     module, colon, inner = name.rpartition(":")
     prefix, slash, task = inner.partition("/")
-    own = _own_ids() if not colon or closest_of(module, _MODULES) else {}
-    known = {**{entry: entry for entry in gym.registry if entry not in own}, **own}
-    if module in sys.modules and module not in _MODULES:  # it has registered its environments
-        known = {entry: f"{module}:{entry}" for entry in gym.registry if entry not in own}
     if slash and not colon and (adapter := closest_of(prefix, adapters)):
         return _sentence(f"{adapter}/{task}")
+    if module in sys.modules and module not in _MODULES:  # it has registered its environments
+        known = {entry: f"{module}:{entry}" for entry in gym.registry}
+    else:
+        own = _own_ids() if not colon or closest_of(module, _MODULES) else {}
+        known = {entry: entry for entry in gym.registry} | own
     near = closest_of(inner, known)
     return _sentence(known[near]) if near and known[near] != name else ""
 
