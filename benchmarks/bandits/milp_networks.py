@@ -9,65 +9,44 @@ from itertools import islice
 import numpy as np
 import torch
 
-from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv, Floats, Ints
+from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv, Ints
 from worldplan.envs.episodes import EpisodeBatch
 from worldplan.milp.networks.argmax import Argmax, NetworkArgmax
 from worldplan.milp.networks.relu import ReluNetwork
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import SolverSettings
 from worldplan.planners.bandits.sequoia.network import NETWORKS, QNetwork
-from worldplan.planners.bandits.sequoia.targets import FluidTargets
+from worldplan.planners.bandits.sequoia.targets import LevelTargets
+from worldplan.planners.bandits.units import of_counting
 
 BATCH = 32
 
 
-class DefaultTargets:
+class DefaultTargets(LevelTargets):
     """Values of an action now and no action later: exact, and without a linear program.
 
     One step of policy iteration from the policy that never acts. For programmes of so many arms
     that the fluid program is not solved within minutes.
 
     Args:
-        instance: the programme, without discount.
+        instance: the programme.
     """
 
     def __init__(self, instance: BanditInstance) -> None:
         model = instance.dynamics
-        reward = model.one_step().transpose(0, 2, 1)  # (arms, states, levels)
-        value = np.zeros((model.arms, model.states))
-        levels = []
-        for _ in range(instance.horizon):
-            levels.append(reward + np.einsum("jklm,jm->jlk", model.transition, value))
-            value = levels[-1][..., 0]
-        self.level_value = torch.as_tensor(np.stack(levels), dtype=torch.float32)
-        self._model = model
-
-    def separable(self) -> tuple[Floats, Floats]:
-        """The value without action and the gain of the strongest level, as of `FluidTargets`."""
-        table = self.level_value.numpy()
-        pad = np.zeros((1, *table.shape[1:3]))
-        base, gain = table[..., 0], table[..., -1] - table[..., 0]
-        return np.concatenate([pad, base]), np.concatenate([pad, gain])
-
-    def __call__(
-        self, state: torch.Tensor, left: torch.Tensor, actions: torch.Tensor
-    ) -> torch.Tensor:
-        """Values (b, m) for states (b, arms), steps to go (b,) and actions (b, m, components)."""
-        table = self.level_value[left[:, None] - 1, torch.arange(state.shape[1]), state]
-        level = torch.as_tensor(self._model.level(actions.numpy()))  # (b, m, arms)
-        return (
-            table[:, None]
-            .expand(-1, level.shape[1], -1, -1)
-            .gather(3, level[..., None])
-            .sum((2, 3))
-        )
+        reward, move = model.one_step()[:, 0], model.transition[:, 0]
+        value = np.zeros((1, instance.horizon + 1, model.arms, model.states))
+        for left in range(1, instance.horizon + 1):
+            later = np.einsum("jst,jt->js", move, value[0, left - 1])
+            value[0, left] = of_counting(reward, instance.late, left) + instance.discount * later
+        super().__init__(instance, value, np.zeros(value.shape[:2]))
 
 
 def train(
     instance: BanditInstance,
     kind: str,
     hidden: tuple[int, ...],
-    targets: FluidTargets | DefaultTargets,
+    targets: LevelTargets,
     pool: torch.Tensor,
     steps: int,
 ) -> QNetwork:

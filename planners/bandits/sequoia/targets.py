@@ -1,8 +1,4 @@
-"""Action values from the fluid relaxation, for whole batches, from a few dozen solves.
-
-The value of action a in state s is r(s, a) + min_k E[V_k(s')], where each V_k is a separable upper
-bound of the fluid value, from one solve.
-"""
+"""Action values for whole batches of states, most of them from the fluid relaxation."""
 
 from __future__ import annotations
 
@@ -21,58 +17,31 @@ from worldplan.planners.bandits.observations import one_hot
 from worldplan.planners.bandits.units import of_counting
 
 
-class FluidTargets:
-    """Upper bounds of the optimal action value, tight near the states they were solved at.
-
-    Each linear program, from a random start, gives a separable bound of the value with n steps to
-    go (`ValueTables`). The minimum over the programs approximates the value, concave and piecewise
-    linear. Half of the start states have the instance's start distribution, half are uniform, so
-    that all states are covered.
+class LevelTargets:
+    """Action values r(s, a) + min_k E[V_k(s')] of separable values V_k.
 
     Args:
         instance: the programme.
-        solves: number of linear programs.
-        rng: of the start states.
-        settings: the solver.
+        tables: (values, horizon + 1, arms, states) value of each arm's state by steps to go.
+        constants: (values, horizon + 1) that the sums over the arms lack.
     """
 
-    def __init__(
-        self,
-        instance: BanditInstance,
-        solves: int,
-        rng: np.random.Generator,
-        settings: SolverSettings | None = None,
-    ) -> None:
-        model, horizon = instance.dynamics, instance.horizon
-        discount, late = instance.discount, instance.late
-        program = FluidProgram(
-            [model],
-            instance.actions,
-            horizon,
-            settings or SolverSettings(),
-            discount=discount,
-            late=late,
-        )
-        tables, constants = [], []
-        for number in range(solves):
-            start = instance.initial if number % 2 else model.uniform
-            state = draw(start, rng.random(model.arms))
-            values = program.value_tables(program.solve(one_hot(state, model.states)))
-            tables.append(values.table)
-            constants.append(values.constant)
+    def __init__(self, instance: BanditInstance, tables: Floats, constants: Floats) -> None:
+        model, discount = instance.dynamics, instance.discount
         # separable mean of the values, (horizon + 1, arms, states)
         self.values: Floats = np.mean(tables, axis=0)
-        # reward now and expected value after: (solves, horizon, arms, states, levels), where entry
+        # reward now and expected value after: (values, horizon, arms, states, levels), where entry
         # n - 1 has n steps to go
-        after = np.einsum("jklm,anjm->anjlk", model.transition, np.stack(tables)[:, :-1])
+        after = np.einsum("jklm,anjm->anjlk", model.transition, tables[:, :-1])
         reward = model.one_step().transpose(0, 2, 1)  # (arms, states, levels)
-        now = np.stack([of_counting(reward, late, left) for left in range(1, horizon + 1)])
+        lefts = range(1, instance.horizon + 1)
+        now = np.stack([of_counting(reward, instance.late, left) for left in lefts])
         self.level_value = torch.as_tensor(discount * after + now, dtype=torch.float32)
-        self.constant = torch.as_tensor(discount * np.stack(constants)[:, :-1], dtype=torch.float32)
+        self.constant = torch.as_tensor(discount * constants[:, :-1], dtype=torch.float32)
         self._model = model
 
     def separable(self) -> tuple[Floats, Floats]:
-        """Separable mean of the bounds, from which training can start.
+        """Separable mean of the values, from which training can start.
 
         Returns:
             The value without intervention and the gain of the strongest level, each (horizon + 1,
@@ -111,7 +80,7 @@ class FluidTargets:
     def __call__(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor:
         """Targets (b, m) for states (b, arms), steps to go (b,) and actions (b, m, components)."""
         arms = torch.arange(state.shape[1])
-        table = self.level_value[:, left[:, None] - 1, arms, state]  # (solves, b, arms, levels)
+        table = self.level_value[:, left[:, None] - 1, arms, state]  # (values, b, arms, levels)
         constant = self.constant[:, left - 1]
         if self._model.effect is None:
             gain = table[..., 1] - table[..., 0]
@@ -121,6 +90,47 @@ class FluidTargets:
             chosen = torch.nn.functional.one_hot(level, table.shape[-1]).to(table.dtype)
             total = torch.einsum("abjl,bmjl->abm", table, chosen)
         return (total + constant[..., None]).amin(0)
+
+
+class FluidTargets(LevelTargets):
+    """Upper bounds of the optimal action value, tight near the states they were solved at.
+
+    Each linear program, from a random start, gives a separable bound of the value with n steps to
+    go (`ValueTables`). The minimum over the programs approximates the value, concave and piecewise
+    linear. Half of the start states have the instance's start distribution, half are uniform, so
+    that all states are covered.
+
+    Args:
+        instance: the programme.
+        solves: number of linear programs.
+        rng: of the start states.
+        settings: the solver.
+    """
+
+    def __init__(
+        self,
+        instance: BanditInstance,
+        solves: int,
+        rng: np.random.Generator,
+        settings: SolverSettings | None = None,
+    ) -> None:
+        model = instance.dynamics
+        program = FluidProgram(
+            [model],
+            instance.actions,
+            instance.horizon,
+            settings or SolverSettings(),
+            discount=instance.discount,
+            late=instance.late,
+        )
+        tables, constants = [], []
+        for number in range(solves):
+            start = instance.initial if number % 2 else model.uniform
+            state = draw(start, rng.random(model.arms))
+            values = program.value_tables(program.solve(one_hot(state, model.states)))
+            tables.append(values.table)
+            constants.append(values.constant)
+        super().__init__(instance, np.stack(tables), np.stack(constants))
 
 
 class GroupTargets:
