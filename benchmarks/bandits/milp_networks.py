@@ -15,6 +15,7 @@ from worldplan.milp.networks.argmax import Argmax, NetworkArgmax
 from worldplan.milp.networks.relu import ReluNetwork
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.solvers import SolverSettings
+from worldplan.planners.bandits.sequoia.level_bends import strength_unit
 from worldplan.planners.bandits.sequoia.network import NETWORKS, QNetwork
 from worldplan.planners.bandits.sequoia.targets import LevelTargets
 from worldplan.planners.bandits.units import of_counting
@@ -72,7 +73,7 @@ def train(
     effect = (
         torch.eye(model.arms)
         if model.effect is None
-        else torch.as_tensor(model.effect / model.effect.sum(1).max(), dtype=torch.float32)
+        else torch.as_tensor(model.effect / strength_unit(model.effect), dtype=torch.float32)
     )
     optimiser = torch.optim.Adam(network.parameters(), 2e-3)
     for step in range(steps):

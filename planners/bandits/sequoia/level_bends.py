@@ -23,6 +23,18 @@ from numpy.typing import NDArray
 
 from worldplan.envs.bandits.environment import ArmDynamics, Floats
 from worldplan.milp.networks.relu import ReluNetwork
+from worldplan.planners.bandits.units import used_levels
+
+
+def strength_unit(effect: Floats) -> float:
+    """The unit of strengths in networks: the largest total strength of an arm or, where no total is
+    positive, the largest size of a single effect.
+
+    Args:
+        effect: (arms, components).
+    """
+    total = float(effect.sum(1).max())
+    return total if total > 0 else float(np.abs(effect).max()) or 1.0
 
 
 @dataclass(frozen=True)
@@ -30,29 +42,32 @@ class LevelBends:
     """Where the values of arms bend.
 
     Args:
-        reach: (arms, components) strength of each component, in units of the largest total.
+        reach: (arms, components) strength of each component, in the unit `strength_unit`.
         strengths: (arms, levels) of the levels, in the same unit; unused levels repeat the last.
-        knots: (arms, bends) strengths of all levels but the first and the last.
-        bent: (arms, bends) whether the value can bend there: a smaller and a greater strength
-            occur.
+        apart: (arms, levels - 1) whether a level is stronger than the one before it.
     """
 
     reach: Floats
     strengths: Floats
-    knots: Floats
-    bent: NDArray[np.bool_]
+    apart: NDArray[np.bool_]
 
     @classmethod
     def of(cls, dynamics: ArmDynamics) -> LevelBends | None:
         """The bends of arms that several interventions reach; None where no value can bend."""
         if dynamics.effect is None or dynamics.strengths is None or dynamics.levels < 3:
             return None
-        unit = dynamics.effect.sum(1).max()
-        strengths = dynamics.strengths / unit
-        apart = np.diff(dynamics.strengths, axis=1) > 1e-9
-        return cls(
-            dynamics.effect / unit, strengths, strengths[:, 1:-1], apart[:, :-1] & apart[:, 1:]
-        )
+        unit = strength_unit(dynamics.effect)
+        return cls(dynamics.effect / unit, dynamics.strengths / unit, used_levels(dynamics)[:, 1:])
+
+    @property
+    def knots(self) -> Floats:
+        """(arms, bends) strengths of all levels but the first and the last."""
+        return self.strengths[:, 1:-1]
+
+    @property
+    def bent(self) -> NDArray[np.bool_]:
+        """(arms, bends) whether the value can bend: a smaller and a greater strength occur."""
+        return self.apart[:, :-1] & self.apart[:, 1:]
 
     def pieces(self, levels: Floats) -> tuple[Floats, Floats, Floats]:
         """Base at the strength 0, first slope and changes of slope of values of the levels.
@@ -63,8 +78,7 @@ class LevelBends:
         Returns:
             (..., arms, states) twice, and (..., arms, states, bends).
         """
-        length = np.diff(self.strengths, axis=1)[:, None, :]
-        apart = length > 1e-12
+        length, apart = np.diff(self.strengths, axis=1)[:, None, :], self.apart[:, None, :]
         slope = np.where(apart, np.diff(levels, axis=-1) / np.where(apart, length, 1.0), 0.0)
         bend = np.where(self.bent[:, None, :], np.diff(slope, axis=-1), 0.0)
         first = slope[..., 0]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from worldplan.envs.bandits.environment import ArmDynamics, Floats, Ints
 from worldplan.milp.networks.relu import ReluNetwork
-from worldplan.planners.bandits.sequoia.level_bends import LevelBends
+from worldplan.planners.bandits.sequoia.level_bends import LevelBends, strength_unit
 
 
 class QNetwork(nn.Module):
@@ -162,7 +162,7 @@ class StateQNetwork(QNetwork):
         effect = (
             np.eye(arms)
             if dynamics.effect is None
-            else dynamics.effect / dynamics.effect.sum(1).max()
+            else dynamics.effect / strength_unit(dynamics.effect)
         )
         self.register_buffer("effect", torch.as_tensor(effect, dtype=torch.float32))
         self.horizon = horizon

@@ -44,6 +44,20 @@ def several(seed: int) -> BanditInstance:
     effect = rng.integers(-1, 3, (5, 4)).astype(float)
     effect[4] = 0.0
     effect[0, 0] = 2.0
+    return reached(effect, rng)
+
+
+def lowering(seed: int) -> BanditInstance:
+    """Arms whose total strengths are negative or, with seed 1, zero."""
+    rng = np.random.default_rng(seed)
+    effect = -rng.integers(0, 3, (5, 4)).astype(float)
+    if seed == 1:
+        effect[:] = [1.0, -1.0, 2.0, -2.0]
+    return reached(effect, rng)
+
+
+def reached(effect: Floats, rng: np.random.Generator) -> BanditInstance:
+    """Random arms with these effects (arms, components)."""
     every = np.array(list(itertools.product((0, 1), repeat=4))) @ effect.T
     distinct = [np.unique(row) for row in every.T]
     most = max(map(len, distinct))
@@ -68,6 +82,7 @@ def table_value(instance: BanditInstance, levels: Floats, state: Floats, actions
 INSTANCES = {
     "groups": lambda seed: generate("interventions", 7, 3, seed=seed, horizon=4),
     "signs": several,
+    "lowering": lowering,
 }
 
 
