@@ -104,14 +104,14 @@ def greedy_best(network: QNetwork, actions: ActionSet, state: Tensor, left: Tens
     chosen = torch.zeros(len(state), actions.size)
     open_ = torch.as_tensor(actions.selectable).repeat(len(state), 1)
     count = torch.zeros(len(state), dtype=torch.int64)
-    value = network.tail(bias)[:, 0] + _of_nothing(network, state, left, chosen)
+    value = network.tail(bias)[:, 0] + network.beside(state, left, chosen[:, None])[:, 0]
     while open_.any():
         first = (chosen[:, None] @ weight.transpose(1, 2))[:, 0] + bias
         after = (
             network.tail(first[:, None] + weight.transpose(1, 2))[..., 0]
             + (chosen * skip).sum(1, keepdim=True)
             + skip
-            + network.beside(state, left, chosen[:, None] + torch.eye(actions.size))
+            + network.beside_next(state, left, chosen)
         )
         best, component = after.masked_fill(~open_, -torch.inf).max(1)
         open_ &= (((best > value) | (count < actions.least)) & (count < actions.most))[:, None]
@@ -124,12 +124,6 @@ def greedy_best(network: QNetwork, actions: ActionSet, state: Tensor, left: Tens
                 count[row] += 1
                 value[row] = best[row]
     return chosen
-
-
-def _of_nothing(network: QNetwork, state: Tensor, left: Tensor, chosen: Tensor) -> Tensor | float:
-    """What is beside the neurons where nothing is chosen yet, (b,); `chosen` (b, components)."""
-    beside = network.beside(state, left, chosen[:, None])
-    return beside[:, 0] if isinstance(beside, Tensor) else beside
 
 
 class RememberedArgmax:

@@ -59,9 +59,21 @@ class QNetwork(nn.Module):
         value = value + (actions @ skip[..., None])[..., 0] + constant[:, None]
         return value + self.beside(state, left, actions)
 
-    def beside(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor | float:
-        """What is added to the value beside `given` and `tail`; arguments as in `forward`."""
-        return 0.0
+    def beside(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor:
+        """What is added to the value beside `given` and `tail`, (b, m), or (1, 1) for the same
+        number everywhere; arguments as in `forward`.
+        """
+        return torch.zeros(1, 1)
+
+    def beside_next(self, state: Tensor, left: Tensor, chosen: Tensor) -> Tensor:
+        """As `beside`, (b, components), where one component more is selected.
+
+        Args:
+            state: (b, arms).
+            left: (b,) steps to go.
+            chosen: (b, components) action.
+        """
+        return torch.zeros(1, 1)
 
     def separable_values(self, state: Ints, left: int) -> tuple[Floats, float] | None:
         """The value as a sum over arms, in the unit of the rewards; None if neurons reach it.
@@ -153,6 +165,7 @@ class StateQNetwork(QNetwork):
     """
 
     effect: Tensor
+    knots: Tensor
 
     def __init__(
         self, dynamics: ArmDynamics, horizon: int, hidden: tuple[int, ...] = (16, 32)
@@ -176,8 +189,9 @@ class StateQNetwork(QNetwork):
         nn.init.zeros_(self.tail[-1].bias)  # type: ignore[arg-type]
         self.bends = LevelBends.of(dynamics)
         if self.bends is not None:
-            count = self.bends.knots.shape[1]
-            self.bend = nn.Parameter(torch.zeros(horizon + 1, arms, states, count))
+            knots = torch.as_tensor(self.bends.knots, dtype=torch.float32)
+            self.register_buffer("knots", knots, persistent=False)
+            self.bend = nn.Parameter(torch.zeros(horizon + 1, arms, states, self.knots.shape[1]))
 
     def given(self, state: Tensor, left: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """As `QNetwork.given`, for states (b, arms), from the tables."""
@@ -188,16 +202,24 @@ class StateQNetwork(QNetwork):
         skip = self.direct[left[:, None], arms, state] @ self.effect
         return weight, bias, skip, self.base[left[:, None], arms, state].sum(1)
 
-    def beside(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor | float:
+    def beside(self, state: Tensor, left: Tensor, actions: Tensor) -> Tensor:
         """The bends of the arms' values, (b, m); arguments as in `QNetwork.forward`."""
         if self.bends is None:
-            return 0.0
-        slopes, dtype = self._slopes(state, left), actions.dtype
-        reach, knots = (
-            torch.as_tensor(x, dtype=dtype) for x in (self.bends.reach, self.bends.knots)
-        )
-        beyond = torch.relu((actions @ reach.T)[..., None] - knots)  # (b, m, arms, bends)
-        return (beyond * slopes[:, None]).sum((2, 3))
+            return super().beside(state, left, actions)
+        return self._bent(state, left, actions @ self.effect.T)
+
+    def beside_next(self, state: Tensor, left: Tensor, chosen: Tensor) -> Tensor:
+        """As `QNetwork.beside_next`, for states (b, arms), steps to go (b,) and `chosen` (b,
+        components).
+        """
+        if self.bends is None:
+            return super().beside_next(state, left, chosen)
+        return self._bent(state, left, (chosen @ self.effect.T)[:, None] + self.effect.T)
+
+    def _bent(self, state: Tensor, left: Tensor, strength: Tensor) -> Tensor:
+        """The bends of the arms' values, (b, m), at strengths (b, m, arms)."""
+        beyond = torch.relu(strength[..., None] - self.knots)  # (b, m, arms, bends)
+        return (beyond * self._slopes(state, left)[:, None]).sum((2, 3))
 
     def _slopes(self, state: Tensor, left: Tensor) -> Tensor:
         """Changes of slope, (b, arms, bends), for states (b, arms) and steps to go (b,)."""
