@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.planners.bandits.builders import examples
-from tests.planners.bandits.endless_joint import EndlessJoint, endless
-from tests.planners.bandits.test_endless import made
+from tests.planners.bandits.endless.endless_joint import EndlessJoint, endless
+from tests.planners.bandits.endless.test_endless import made
 from tests.planners.bandits.test_exact_optimum import SHIFTS, STATES, UNITS, Joint, case, planners
 from tests.planners.bandits.transformed import EXTRAS, KINDS
 from worldplan.envs.bandits.environment import BanditInstance

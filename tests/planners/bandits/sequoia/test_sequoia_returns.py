@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.planners.bandits.sequoia.test_sequoia import SMALL
 from tests.planners.bandits.test_exact_optimum import EXACT, Joint, case
 from tests.planners.bandits.test_own_states import pair
-from tests.planners.bandits.test_sequoia import SMALL
 from worldplan.envs.bandits.environment import BanditInstance, BanditVectorEnv
 from worldplan.milp.errors import CheckpointError, ConfigError
 from worldplan.planners.bandits.policies import PolicyContext, check_policy, make_policy

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.planners.bandits.shared.plain import PlainArms
-from tests.planners.bandits.test_resume import Stop, assert_same, stopping, weights
-from tests.planners.bandits.test_sequoia import SMALL, reward
-from tests.planners.bandits.test_sequoia_steps import rate, smooth_l1
+from tests.planners.bandits.sequoia.shared.plain import PlainArms
+from tests.planners.bandits.sequoia.test_resume import Stop, assert_same, stopping, weights
+from tests.planners.bandits.sequoia.test_sequoia import SMALL, reward
+from tests.planners.bandits.sequoia.test_sequoia_steps import rate, smooth_l1
 from tests.updates import PLAIN, assert_same_state, optimizers_seen, state_of
 from worldplan.envs.bandits.domains import generate
 from worldplan.milp.errors import ConfigError
@@ -254,7 +254,7 @@ def test_each_network_has_its_module() -> None:
 def test_a_start_is_taken_where_a_t_test_tells_it_from_the_first(
     gain: float, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for the other networks (`tests/planners/bandits/test_starts.py`)."""
+    """As for the other networks (`tests/planners/bandits/sequoia/test_starts.py`)."""
     noise, played = np.random.default_rng(0).normal(size=16), list[tuple[str, int]]()
 
     def returns(planner: SharedPlanner, instance: Any, values: Any, count: int, seed: int) -> Any:

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tests.planners.bandits.builders import instance_of
-from tests.planners.bandits.test_resume import Stop, assert_same, stopping, weights
-from tests.planners.bandits.test_sequoia import SMALL
+from tests.planners.bandits.sequoia.test_resume import Stop, assert_same, stopping, weights
+from tests.planners.bandits.sequoia.test_sequoia import SMALL
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance, Floats
 from worldplan.milp.sets.base import Budget

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.planners.bandits.builders import instance_of, random_dynamics
-from tests.planners.bandits.test_sequoia import SMALL
+from tests.planners.bandits.sequoia.test_sequoia import SMALL
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
 from worldplan.milp.sets.base import Budget

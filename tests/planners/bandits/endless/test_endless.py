@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.planners.bandits.builders import examples, random_dynamics
-from tests.planners.bandits.endless_joint import EndlessJoint, endless
+from tests.planners.bandits.endless.endless_joint import EndlessJoint, endless
 from tests.planners.bandits.transformed import EXTRAS, KINDS
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.endless import EndlessVectorEnv

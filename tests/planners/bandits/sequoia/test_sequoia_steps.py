@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.planners.bandits.test_sequoia import SMALL
+from tests.planners.bandits.sequoia.test_sequoia import SMALL
 from tests.updates import PLAIN, assert_same_state, optimizers_seen, state_of
 from worldplan.envs.bandits.domains import generate
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings

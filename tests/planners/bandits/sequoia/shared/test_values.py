@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.planners.bandits.builders import feasible
-from tests.planners.bandits.shared.plain import PlainArms
+from tests.planners.bandits.sequoia.shared.plain import PlainArms
 from tests.planners.bandits.transformed import KINDS, Parts, parts_of_kind
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import BanditInstance

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tests.planners.bandits.builders import instance_of, random_dynamics
-from tests.planners.bandits.shared.test_training import SHARED
-from tests.planners.bandits.test_sequoia import SMALL
+from tests.planners.bandits.sequoia.shared.test_training import SHARED
+from tests.planners.bandits.sequoia.test_sequoia import SMALL
 from tests.planners.bandits.transformed import parts_of_kind
 from worldplan.envs.bandits.domains import generate
 from worldplan.envs.bandits.environment import ArmDynamics, BanditInstance
