@@ -19,7 +19,7 @@ from worldplan.milp.errors import InfeasibleActionSet, Remedy
 from worldplan.milp.program import Floats, Indices, Program
 from worldplan.milp.sets.base import Action, ActionSet
 from worldplan.milp.sets.named_rows import RowGroup, Side, add_rules
-from worldplan.milp.sets.routes.forced import forced_by_rows, path_within
+from worldplan.milp.sets.routes.forced import forced_by_rows, route_of
 from worldplan.milp.solvers import Solution, SolverSettings, open_session
 from worldplan.name_lists import SHOWN, some
 
@@ -98,7 +98,7 @@ class _Filter:
         m = self._session.matrices
         self._row_lower, self._row_upper = m.row_lower.copy(), m.row_upper.copy()
         self._lower, self._upper, self._names = lower, upper, names
-        self._route = path_within(actions)
+        self._route = route_of(actions)
         self._route_rules = {
             number for number, group in enumerate(self.groups) if Remedy("moves") in group.changes
         }

@@ -19,7 +19,8 @@ from worldplan.milp.sets.base import Action, ActionSet, Budget
 from worldplan.milp.sets.conflicts import conflict_of
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.sets.named_rows import RowGroup, add_rules
-from worldplan.milp.sets.routes.forced import no_route
+from worldplan.milp.sets.path import Path
+from worldplan.milp.sets.routes.forced import forced_in, no_route, route_of
 from worldplan.milp.sets.solved_set import SolvedSet
 
 Truths = NDArray[np.bool_]
@@ -100,7 +101,7 @@ class Fixed(SolvedSet):
         try:
             if self._budget is not None and not self._budget.feasible:
                 raise InfeasibleActionSet("more are fixed than the budget allows")
-            if no_route(inner, np.flatnonzero(forced).tolist()):
+            if no_route(self):
                 raise InfeasibleActionSet("no route passes all that are forced in")
             if self._budget is None:
                 self._best(0.0)
@@ -110,6 +111,11 @@ class Fixed(SolvedSet):
             if conflict is None:
                 raise InfeasibleActionSet("force or leave out fewer") from error
             raise conflict.error("{0}, or force or leave out fewer") from error
+
+    @property
+    def forced(self) -> Indices:
+        """The components that are selected today."""
+        return np.flatnonzero(self._forced)
 
     @property
     def fixed_today(self) -> int:
@@ -188,6 +194,16 @@ def _fixed_rules(actions: Fixed, program: Program, action: Indices) -> list[RowG
     actions.add_fixed(program, action)
     rows = np.arange(first, program.rows)
     return [*groups, RowGroup("who is there today", rows)] if len(rows) else groups
+
+
+@route_of.register
+def _route(actions: Fixed) -> Path | None:
+    return route_of(actions.inner)
+
+
+@forced_in.register
+def _forced(actions: Fixed) -> set[int]:
+    return forced_in(actions.inner).union(actions.forced.tolist())
 
 
 def fixed(

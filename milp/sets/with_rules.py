@@ -14,7 +14,8 @@ from worldplan.milp.sets.conflicts import conflict_of
 from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.limits import Limit, limits_of
 from worldplan.milp.sets.named_rows import RowGroup, add_rules
-from worldplan.milp.sets.routes.forced import no_route
+from worldplan.milp.sets.path import Path
+from worldplan.milp.sets.routes.forced import forced_in, no_route, route_of
 from worldplan.milp.sets.schedule import Schedule
 from worldplan.milp.sets.solved_set import SolvedSet
 
@@ -122,3 +123,13 @@ class WithRules(SolvedSet):
 def _both(actions: WithRules, program: Program, action: Indices) -> list[RowGroup]:
     inner = add_rules(actions.inner, program, action)
     return [*inner, *add_rules(actions.rules, program, action)]
+
+
+@route_of.register
+def _route(actions: WithRules) -> Path | None:
+    return route_of(actions.inner)
+
+
+@forced_in.register
+def _forced(actions: WithRules) -> set[int]:
+    return forced_in(actions.inner) | forced_in(actions.rules)

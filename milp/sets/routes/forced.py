@@ -6,23 +6,27 @@ a solver may search for a minute and prove nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import singledispatch
 
 import numpy as np
 
 from worldplan.milp.program import Indices, Matrices, Program
 from worldplan.milp.sets.base import ActionSet
+from worldplan.milp.sets.custom import PyomoSet
 from worldplan.milp.sets.path import Path
 
 
-def path_within(actions: ActionSet) -> Path | None:
-    """The set of routes that a set is, or holds below rules and fixed components; None if it has no
-    routes.
+@singledispatch
+def route_of(actions: ActionSet) -> Path | None:
+    """The set of routes that a set is, or that it narrows by rules and fixed components; None if it
+    has no routes.
     """
-    inner: object = actions
-    while not isinstance(inner, Path) and hasattr(inner, "inner"):
-        inner = inner.inner
-    return inner if isinstance(inner, Path) else None
+    return None
+
+
+@route_of.register
+def _path(actions: Path) -> Path:
+    return actions
 
 
 def forced_by_rows(matrices: Matrices, action: Indices) -> dict[int, int]:
@@ -43,22 +47,23 @@ def forced_by_rows(matrices: Matrices, action: Indices) -> dict[int, int]:
     return forced
 
 
-def no_route(actions: ActionSet, forced: Iterable[int] = ()) -> bool:
-    """Whether it is proven that no route of a set passes all that its rules force in.
+@singledispatch
+def forced_in(actions: ActionSet) -> set[int]:
+    """Components that the fixed ones, or single rules, of a set force in."""
+    return set()
 
-    Args:
-        actions: a set of any kind; False where it has no routes.
-        forced: components that are forced in besides.
+
+@forced_in.register
+def _by_rules(actions: PyomoSet) -> set[int]:
+    program = Program()
+    action = program.add_columns(actions.size, 0.0, 1.0, integer=True)
+    actions.add_constraints(program, action)
+    return set(forced_by_rows(program.matrices(), action).values())
+
+
+def no_route(actions: ActionSet) -> bool:
+    """Whether it is proven that no route of a set passes all that is forced in; False where the set
+    has no routes.
     """
-    path, arms, inner = path_within(actions), set(forced), actions
-    if path is None:
-        return False
-    while inner is not path:
-        rules = getattr(inner, "rules", None)
-        if isinstance(rules, ActionSet):
-            program = Program()
-            action = program.add_columns(rules.size, 0.0, 1.0, integer=True)
-            rules.add_constraints(program, action)
-            arms |= set(forced_by_rows(program.matrices(), action).values())
-        inner = getattr(inner, "inner", path)
-    return path.least_moves(sorted(arms)) > path.moves
+    path = route_of(actions)
+    return path is not None and path.least_moves(sorted(forced_in(actions))) > path.moves

@@ -10,6 +10,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
+from tests.planners.bandits.builders import OwnBudget
 from worldplan.envs.bandits.graphs import random_geometric
 from worldplan.milp.errors import InfeasibleActionSet
 from worldplan.milp.sets import ActionSet, Path, PyomoSet
@@ -151,3 +152,18 @@ def test_stations_that_rules_force_in(monkeypatch: pytest.MonkeyPatch) -> None:
         both = WithRules(path, single, check=False)
         with pytest.raises(InfeasibleActionSet, match="forced in"):
             fixed(both, nothing, nothing, np.isin(np.arange(200), far[1:2]))
+
+
+class Vans(OwnBudget):
+    """A set of one's own that keeps a route, by any name, and is not limited to it."""
+
+    inner: Path
+
+
+def test_a_set_of_one_s_own_that_keeps_a_route_is_not_limited_to_it() -> None:
+    vans = Vans(9, 9)
+    vans.inner = Path(nx.path_graph(9), 4, moves=8, budget=9)
+    nothing, ends = np.zeros(9, bool), np.isin(np.arange(9), [0, 8])
+    with pytest.raises(InfeasibleActionSet, match="one route of at most 8 moves"):
+        fixed(vans.inner, nothing, nothing, ends)
+    assert fixed(vans, nothing, nothing, ends).default().tolist() == ends.astype(int).tolist()
