@@ -63,7 +63,7 @@ class InfeasibleActionSet(WorldplanError):
         self._conflict, self._remedies, self._clash = conflict, remedies, clash
 
     def _reason(self) -> InfeasibleActionSet:
-        """This error, or the one that it was raised from, whichever knows the conflict."""
+        """This error, or the one that it was raised from, if only that one has the conflict."""
         cause = self.__cause__
         if self._conflict or not isinstance(cause, InfeasibleActionSet):
             return self
