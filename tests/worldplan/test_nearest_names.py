@@ -57,7 +57,7 @@ SLIPS = [
         "data collect worldplan.envs.manipulatoin:worldplan/BinPick-v0 --policy random",
         f"'{OWN}/BinPick-v0'",
     ),
-    ("data collect mine:Slidr-v0 --policy random", "'mine:Slider-v0'"),
+    ("data collect own_slider:NearestSlidr-v0 --policy random", "'own_slider:NearestSlider-v0'"),
     ("data describe owm.npz", "'own.npz'"),
     ("data describe own.np", "'own.npz'"),
     ("data describe worldplan/hoper-own-v0", "'worldplan/hopper-own-v0'"),
@@ -97,8 +97,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("last.ckpt", "own.npz", "d.pddl", "p.pddl"):
         (place / name).touch()
     (place / "datasets" / "worldplan" / "hopper-own-v0" / "data").mkdir(parents=True)
-    (place / "mine.py").write_text(
-        "import gymnasium\ngymnasium.register('Slider-v0', 'worldplan.envs.slider:Slider')\n"
+    (place / "own_slider.py").write_text(
+        "import gymnasium\ngymnasium.register('NearestSlider-v0', 'worldplan.envs.slider:Slider')\n"
     )
     make_run(place / "runs" / "clinic" / "a", "bandits", summary=[policy("fluid", 1.0)])
     return place

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from worldplan.world_models.action_model.hypothesis_classes import Declaration
 
-Learned = TypeVar("Learned")  # the numeric part of an action
+if TYPE_CHECKING:
+    from worldplan.world_models.action_model.numeric_effects import LearnedNumerics
+
+Learned = TypeVar("Learned", bound="LearnedNumerics")  # the numeric part of an action
 
 
 def weaker_classes(declaration: Declaration, reason: str) -> list[Declaration]:

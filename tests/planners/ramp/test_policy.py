@@ -10,6 +10,7 @@ import torch
 
 from tests.planners.ramp.builders import SMALL, sword
 from worldplan.envs.crafting.environment import CraftingEnv
+from worldplan.planners.numeric.checked_symbolic import CheckedSymbolicEnv
 from worldplan.planners.numeric.symbolic_env import crafting_task
 from worldplan.planners.ramp.agent import Agent
 from worldplan.planners.ramp.episode import EpisodeRun
@@ -94,8 +95,10 @@ def test_imitation_makes_a_demonstration_likelier() -> None:
 
 def test_draws_follow_the_mixture_they_are_recorded_with() -> None:
     env, _ = sword(1)
-    agent = Agent(env, crafting_task(env)[0], SMALL, 0)
-    episode = EpisodeRun(agent, env, crafting_task(env)[1], StateGraph(), None)
+    vocabulary, goal = crafting_task(env)
+    checked = CheckedSymbolicEnv(env, vocabulary, None)
+    agent = Agent(checked, vocabulary, SMALL, 0)
+    episode = EpisodeRun(agent, checked, goal, StateGraph(), None)
     counts, chances = np.zeros(env.action_space.n), np.zeros(env.action_space.n)
     for _ in range(1500):
         action, chance = agent.sample(episode.observation, episode.mask, episode.views, 0.5)
@@ -103,7 +106,7 @@ def test_draws_follow_the_mixture_they_are_recorded_with() -> None:
         chances[action] = chance
     assert chances.sum() == pytest.approx(1, abs=1e-6)
     assert np.abs(counts / 1500 - chances).max() < 0.05
-    curious = agent._curious_distribution(episode.mask, episode.views)
+    curious = agent._exploring_distribution(episode.mask, episode.views)
     cells = env.size**2
     assert curious[:cells].sum() == pytest.approx(1 / 5), (
         "teleports are one of five actions, however many targets there are"

@@ -30,9 +30,15 @@ def trajectories_from_steps(
 ) -> list[Trajectory]:
     """The trajectories in a list of dictionaries, one for each action that was taken.
 
-        {"state": {("fuel", "truck 1"): 7.5, "at(truck 1, depot)": True},
-         "action": ("drive", "truck 1", "depot", "mill"),
-         "next_state": {...}, "success": True, "episode": 3}
+    ```python
+    step = {
+        "state": {("fuel", "truck 1"): 7.5, "at(truck 1, depot)": True},
+        "action": ("drive", "truck 1", "depot", "mill"),
+        "next_state": {("fuel", "truck 1"): 5.5, "at(truck 1, mill)": True},
+        "success": True,
+        "episode": 3,
+    }
+    ```
 
     A state maps facts to values: a tuple of names or a text such as "fuel truck1" to a number for a
     fluent, and to True or False for an atom. What it does not list is false or undefined. Objects

@@ -107,7 +107,7 @@ class DeclarationFile:
         with self._naming("noise"):
             option = None if bound is None else f"--noise {bound}"
             declared, bounds = self._numbers("noise", option, "bound")
-            of_all = declared if bound is None else bound
+            of_all: Any = declared if bound is None else bound
             if of_all is None and not bounds:
                 return None
             return Noise(0 if of_all is None else of_all, bounds)

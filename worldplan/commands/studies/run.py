@@ -106,7 +106,7 @@ def run_study(
             lambda job: f"{job.row.name}, seeds {job.first}..{job.first + job.count - 1}",
             jobs,
             engine,
-            files_and_data(study.to_dict(), study.data and study.data.dataset),
+            files_and_data(study.to_dict(), study.data.dataset if study.data else None),
         )
         write_results(run, study)
     return run

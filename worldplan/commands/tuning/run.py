@@ -113,7 +113,9 @@ def run_tuning(
                 jobs,
                 engine,
                 files_and_data(
-                    tuning.to_dict(), tuning.data and tuning.data.dataset, tuning.score_data
+                    tuning.to_dict(),
+                    tuning.data.dataset if tuning.data else None,
+                    tuning.score_data,
                 ),
             )
         write_results(run, tuning, open_study(storage, tuning, made_with))
