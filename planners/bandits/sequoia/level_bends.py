@@ -57,7 +57,12 @@ class LevelBends:
         if dynamics.effect is None or dynamics.strengths is None or dynamics.levels < 3:
             return None
         unit = strength_unit(dynamics.effect)
-        return cls(dynamics.effect / unit, dynamics.strengths / unit, used_levels(dynamics)[:, 1:])
+        # in the precision of the network's tables, so that a decision sees what was trained
+        reach, strengths = (
+            (x / unit).astype(np.float32).astype(float)
+            for x in (dynamics.effect, dynamics.strengths)
+        )
+        return cls(reach, strengths, used_levels(dynamics)[:, 1:])
 
     @property
     def knots(self) -> Floats:
