@@ -45,7 +45,7 @@ SETTINGS = SequoiaSettings(
     learning_rate=0.02,
     fine_learning_rate=0.01,
 )
-INSTANCE = generate("path", 8, 3, seed=1, horizon=6)
+INSTANCE = generate("capacity", 8, 3, seed=1, horizon=4)
 
 
 def at_most(most: int, block: Any) -> None:
@@ -191,8 +191,8 @@ def test_training_into_the_folder_of_another_set_is_refused(tmp_path: Path, unbr
 
 SCENARIO = {
     "name": "small",
-    "programme": {"domain": "path", "arms": 8, "budget": 3, "horizon": 6},
-    "policies": ["random", "sequoia", "fluid"],
+    "programme": {"domain": "capacity", "arms": 8, "budget": 3, "horizon": 4},
+    "policies": ["random", "sequoia"],
     "seeds": "0..1",
     "episodes": 6,
     "solver": {
@@ -200,8 +200,8 @@ SCENARIO = {
     },  # within a gap, a solver may stop at another action when the process did other things before
     "sequoia": {
         "hidden": [6, 6],
-        "pretrain_steps": 100,
-        "updates": 60,
+        "pretrain_steps": 40,
+        "updates": 40,
         "solves": 4,
         "episodes": 8,
         "batch": 32,
