@@ -24,7 +24,8 @@ COMMANDS = {
     f"--declare {LOGS}/declarations.yaml --output",
     "model.pddl": f"actions learn {LOGS}/log.csv --domain {DOMAIN} --output",
     "plan.txt": f"actions solve learned.json {PROBLEM} --output",
-    "decision.csv": f"bandits decide configs/bandits/clinic.yaml --state {STATE} --policy myopic --output",
+    "decision.csv": f"bandits decide configs/bandits/clinic.yaml --state {STATE} --policy myopic "
+    "--output",
 }
 STEPS = {  # where each command is interrupted
     "model.json": ("learn.save_model", "learn._observe"),
