@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import runpy
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 import pytest
@@ -15,12 +16,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tests.documents.commands import Command, commands
-from tests.documents.shrinking import GREEDY, OPTIONS, SETTINGS
+from tests.documents.shrinking import GREEDY, METHODS, OPTIONS, SETTINGS
 from tests.places import ROOT
 from tests.worldplan.commands.actions.builders import DELIVERY, TRUE, make_data
 from worldplan.cli import main
 from worldplan.planners.bandits.sequoia.settings import SequoiaSettings
 
+T = TypeVar("T")
 STATIONS = 12
 PLACEHOLDERS = {
     "DATASET": "worldplan/readme-v0",
@@ -64,14 +66,15 @@ def write_rows(name: str, header: str, rows: list[tuple[object, ...]]) -> None:
     Path(name).write_text("\n".join(lines) + "\n")
 
 
-def run_small(command: Command) -> int:
-    """Run a command with the options that make it small; returns its exit code."""
+def run_small(command: Command, *, all_methods: bool = False) -> int:
+    """Run a command with the options that make it small; returns its exit code.
+
+    Args:
+        command: which one.
+        all_methods: of a study are trained, also those that `METHODS` leaves out.
+    """
     program, *words = [_placed(word) for word in command.words]
-    words += " ".join(_matching(OPTIONS, command.line)).split()
-    for number, init_args in enumerate(_matching(SETTINGS, command.line)):
-        file = Path(f"small-{number}.yaml")
-        file.write_text(yaml.safe_dump({"model": {"init_args": init_args}}))
-        words += ["--config", str(file)]
+    words += shortened(command.line, OPTIONS if all_methods else OPTIONS | METHODS, SETTINGS)
     if program == "worldplan":
         return main(words)
     assert (program, words[0]) == ("python", "-m"), command.line
@@ -87,7 +90,25 @@ def run_documented(pattern: str) -> None:
             assert run_small(command) == 0, command
 
 
-def _matching(table: dict[str, object], line: str) -> list:
+def shortened(
+    line: str, options: Mapping[str, str], settings: Mapping[str, dict[str, Any]]
+) -> list[str]:
+    """Words to append to a command so that it is short.
+
+    Args:
+        line: the command.
+        options: to append, by a pattern that the command contains.
+        settings: to append as files, which are written into the current folder.
+    """
+    words = " ".join(_matching(options, line)).split()
+    for number, init_args in enumerate(_matching(settings, line)):
+        file = Path(f"small-{number}.yaml")
+        file.write_text(yaml.safe_dump({"model": {"init_args": init_args}}))
+        words += ["--config", str(file)]
+    return words
+
+
+def _matching(table: Mapping[str, T], line: str) -> list[T]:
     return [value for pattern, value in table.items() if re.search(pattern, line)]
 
 

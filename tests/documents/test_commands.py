@@ -15,7 +15,7 @@ import pytest
 
 from tests.documents.commands import Command, commands
 from tests.documents.sandbox import run_small, sandbox
-from tests.documents.shrinking import NOT_RUN, OPTIONS, SETTINGS
+from tests.documents.shrinking import METHODS, NOT_RUN, OPTIONS, SETTINGS
 from tests.places import ROOT
 from worldplan.cli import main
 
@@ -50,7 +50,7 @@ def test_every_command_belongs_to_one_journey() -> None:
         assert len(fitting) == 1, f"{command.place}: {command.line}: {fitting}"
 
 
-@pytest.mark.parametrize("pattern", [*OPTIONS, *SETTINGS, *NOT_RUN])
+@pytest.mark.parametrize("pattern", [*OPTIONS, *METHODS, *SETTINGS, *NOT_RUN])
 def test_every_entry_of_the_tables_is_needed(pattern: str) -> None:
     lines = [command.line for command in commands()] + FILES_OF_TESTS
     assert any(re.search(pattern, line) for line in lines)
@@ -64,9 +64,22 @@ def test_commands_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sandbox(tmp_path, monkeypatch)
+    run_journey(journey, capsys, all_methods=False)
+
+
+@pytest.mark.slow
+def test_studies_train_all_their_methods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox(tmp_path, monkeypatch)
+    run_journey("offline", capsys, all_methods=True)
+
+
+def run_journey(journey: str, capsys: pytest.CaptureFixture[str], *, all_methods: bool) -> None:
+    """Run the commands of a journey, in their order."""
     for command in to_run():
         if re.search(JOURNEYS[journey], command.line):
-            code = run_small(command)
+            code = run_small(command, all_methods=all_methods)
             printed = capsys.readouterr()
             assert code == 0, f"{command.place}: {command.line}: {printed.err[-2000:]}"
 
