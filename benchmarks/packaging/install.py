@@ -26,7 +26,7 @@ from worldplan.cli import COMMANDS
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("results")
 EXTRAS = ("", "sequoia", "serve", "gurobi", "pddl", "video", "ray", "rl", "tensorboard", "hub")
-EXTRAS += ("adroit", "docs", "all")
+EXTRAS += ("adroit", "engines", "docs", "all")
 LOG = "configs/bandits/example_log"
 DECISION = ("bandits", "decide", "configs/bandits/clinic.yaml", "--state", f"{LOG}/today.csv")
 REPEATS = 3  # of --help; the least counts

@@ -74,10 +74,11 @@ def sections_of(
         raise DatasetError(f"{at(where, tree)}: Expected '(define ({what} NAME) ...)'")
     title = tree[1] if len(tree) > 1 else tree
     if not isinstance(title, Group) or title.head != what:
-        kind = f", not '{title.head}'" if isinstance(title, Group) and title.head else ""
-        raise DatasetError(
-            f"{at(where, title)}: Expected '{what}'{kind}: begin with (define ({what} NAME)"
-        )
+        found = title.head if isinstance(title, Group) else ""
+        kind, remedy = f", not '{found}'" if found else "", f"begin with (define ({what} NAME)"
+        if found == ("problem" if what == "domain" else "domain"):
+            remedy = f"give the {what} here, and this file where a {found} is asked for"
+        raise DatasetError(f"{at(where, title)}: Expected '{what}'{kind}: {remedy}")
     if len(title) != 2 or not isinstance(title[1], Name):
         raise DatasetError(
             f"{at(where, title)}: {shown(title)}: give the {what} one name, ({what} NAME)"

@@ -11,7 +11,8 @@ REFUSED = [  # (file, old, new, what the message has)
         D,
         "(define (domain van)",
         "(define (problem van)",
-        "line 1: Expected 'domain', not 'problem'",
+        "line 1: Expected 'domain', not 'problem': give the domain here, and this file where a "
+        "problem is asked for",
     ),
     (D, "(define (domain van)", "(define van", "line 1: Expected 'domain'"),
     (D, "(define (domain van)", "(defines (domain van)", "line 1: Expected"),
