@@ -60,6 +60,17 @@ def blank(figure: Figure, file: Any, **options: Any) -> None:
     Image.new("RGB", (1, 1)).save(file, format="png")
 
 
+def shorten_constants(journey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make what no option changes short: films of a policy that never succeeds, and the episodes in
+    which SEQUOIA compares the starts of its network.
+    """
+    if journey == "modem":
+        monkeypatch.setattr("worldplan.commands.evaluation.modem._MOST_FILMED", 2)
+    elif journey == "bandits":
+        for name in ("FIRST_EPISODES", "LAST_EPISODES"):
+            monkeypatch.setattr(f"worldplan.planners.bandits.sequoia.starts.{name}", 2)
+
+
 def write_rows(name: str, header: str, rows: list[tuple[object, ...]]) -> None:
     """Write a CSV file."""
     lines = [header, *(",".join(map(str, row)) for row in rows)]

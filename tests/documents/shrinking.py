@@ -136,7 +136,6 @@ PAGE_OPTIONS = {
         " --sequoia.check_every 2 --sequoia.check_episodes 1 --sequoia.solves 1"
     ),
     r"bandits (decide|day) programme.yaml (?!--state today.csv)": "--programme.horizon 6",
-    r"bandits decide programme.yaml .*--solver.gap 0$": "--reasons 0",  # the first command has them
     r"^worldplan ramp ": "--jobs 1",
     r"^worldplan evaluate runs/push": "--episodes 1",
 }

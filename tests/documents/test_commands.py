@@ -14,7 +14,7 @@ import jsonargparse
 import pytest
 
 from tests.documents.commands import Command, commands
-from tests.documents.sandbox import run_small, sandbox
+from tests.documents.sandbox import run_small, sandbox, shorten_constants
 from tests.documents.shrinking import METHODS, NOT_RUN, OPTIONS, SETTINGS
 from tests.places import ROOT
 from worldplan.cli import main
@@ -64,6 +64,7 @@ def test_commands_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sandbox(tmp_path, monkeypatch)
+    shorten_constants(journey, monkeypatch)
     run_journey(journey, capsys, all_methods=False)
 
 
