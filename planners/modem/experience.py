@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from worldplan.milp.errors import ConfigError
 from worldplan.planners.modem.agent import Modem
 from worldplan.planners.modem.replay import EpisodeReplay, Segment, join
 from worldplan.planners.modem.settings import ModemSettings
@@ -72,9 +73,18 @@ class Experience:
         Args:
             share: of the batch that comes from demonstrations, 0 to 1.
             random: draws the segments.
+
+        Raises:
+            ConfigError: own segments are asked for, and every own episode was too short for one.
         """
         batch = self.settings.batch
         count = round(share * batch)
+        if count < batch and not self.own.filled:
+            steps = self.settings.segment
+            raise ConfigError(
+                f"every own episode so far was shorter than a segment, {steps} steps, so there is "
+                "nothing to learn from: give a smaller segment, or episodes more steps"
+            )
         if count == 0:
             return self.own.draw(batch, random), 0
         demonstrated = self.demonstrations.draw(count, random)

@@ -10,6 +10,7 @@ import lightning as L
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tests.planners.modem.builders import ID, STEPS, TRAINING, demonstrations, module_of, task_of
 from worldplan.envs.environments import make_environments
@@ -120,8 +121,14 @@ def test_an_own_episode_too_short_for_a_segment_is_not_learned_from() -> None:
     episode = demonstrations(1)[0]
     experience.add(Episode(episode.observation[:2], episode.action[:1], episode.reward[:1]))  # type: ignore[index]
     assert experience.own.filled == 0
+    random = torch.Generator()
+    for share in (0.0, 0.5):
+        with pytest.raises(ConfigError, match=f"shorter than a segment, {TRAINING.segment} steps"):
+            experience.segments(share, random)
+    assert experience.segments(1.0, random)[1] == TRAINING.batch
     experience.add(episode)
     assert experience.own.filled == STEPS + 1
+    assert experience.segments(0.5, random)[0].reward.shape[1] == TRAINING.batch
 
 
 @pytest.mark.parametrize("kind", ["success", "uncertainty"])
