@@ -13,7 +13,7 @@ import pytest
 from worldplan.cli import main
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks the process of the tests")
-INPUTS, SEED = 60, 1
+INPUTS, SEED = 120, 1
 MEGABYTES = 1000  # beyond what the process of the tests holds, which a forked child shares
 
 

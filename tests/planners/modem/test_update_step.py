@@ -94,7 +94,7 @@ def states_after(
     assert_same_state(state_of(agent, optimizers), state_of(plain, others), rtol=1e-6, atol=1e-9)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from([SPACE, PIXELS]),
     st.sampled_from(LATENTS),

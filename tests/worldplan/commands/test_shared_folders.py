@@ -124,7 +124,7 @@ def test_several_at_once_and_a_little_later(tmp_path: Path, unbroken: Path) -> N
 def test_ctrl_c_and_kills_at_random_moments(tmp_path: Path, unbroken: Path, jobs: str) -> None:
     write_scenario(tmp_path)
     draw = random.Random(int(jobs))
-    for stop in (signal.SIGINT, signal.SIGKILL):
+    for stop in (signal.SIGINT, signal.SIGKILL, signal.SIGINT):
         process = start(tmp_path, *RUN, "--jobs", jobs)
         while process.poll() is None and not works(process.pid, tmp_path):
             time.sleep(0.02)
